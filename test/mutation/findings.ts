@@ -9,8 +9,8 @@ export interface MutationRun {
   readonly tries?: { readonly [test: string]: readonly string[] } | undefined;
   /** A mutant's calls after which it throws, so that an endless loop ends. */
   readonly hitLimits?: { readonly [mutant: string]: number } | undefined;
-  /** ms that a test may take with a mutant. */
-  readonly testMs?: number;
+  /** ms that a test of each file may take with a mutant, by the file's path. */
+  readonly testMs?: { readonly [file: string]: number };
 }
 
 /** Calls of each mutant. */
@@ -24,11 +24,18 @@ export interface Coverage {
   readonly perTest: { readonly [test: string]: Hits };
 }
 
-/** A mutant that was tried within a file. A suspect needs a run of its own. */
+/** A line of a test file's report. */
 export type Finding =
+  /** The mutant is on from now on. If this is the last line, it ended the process. */
+  | { readonly tries: string; readonly test: string }
   | { readonly killed: string; readonly failure: string }
-  | { readonly suspect: string; readonly isLost?: true }
+  | { readonly timedOut: string; readonly test: string; readonly failure: string }
+  /** The test does not pass unchanged when it is repeated, so the mutant needs a run of its own. */
+  | { readonly suspect: string }
   | { readonly done: true };
 
+/** The start of the message of a wait that ended without success. */
+export const VAIN_WAIT = "Waited in vain: ";
+
 /** Errors of a test that takes too long. A busy machine may be the reason. */
-export const TIMEOUT = /timed out in|did not end|\[vitest-pool\]/i;
+export const TIMEOUT = /timed out in|did not end|\[vitest-pool\]|waited in vain/i;

@@ -1,17 +1,28 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import type { ChildProcess } from "node:child_process";
+import { subscribe } from "node:diagnostics_channel";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
+import { Writable } from "node:stream";
+import { setTimeout } from "node:timers/promises";
 import { createVitest, type TestRunResult, type TestSpecification, type Vitest } from "vitest/node";
 import { type Coverage, type Finding, type MutationRun, TIMEOUT } from "./findings.ts";
 import type { Mutant } from "./mutants.ts";
 import type { Part } from "./parts.ts";
 
-/** A test that takes this long, in ms, and longer than any of the unchanged code, waits for ever. */
+/** A test with a mutant may take this long, in ms, and `SLOWDOWN` times as long as the slowest unchanged test of its file. */
 const TEST_MS = 20_000;
+const SLOWDOWN = 10;
 /** Limit of a test of the unchanged code, in ms. */
 const UNCHANGED_TEST_MS = 300_000;
 /** A mutant is called this many times as often as in the unchanged code before it counts as an endless loop. */
 const HIT_FACTOR = 100;
+/** Memory of a test process, in MB, so that an endless recursion does not fill the machine's. */
+const HEAP_MB = 1_024;
+/** Starts of a test file whose process ends before its tests. */
+const STARTS = 3;
+/** Time to close, in ms. */
+const CLOSE_MS = 20_000;
 /** Resolves `lift-ws` to the sources. */
 const SOURCE = { conditions: ["@lift-ws/source"] };
 
@@ -28,7 +39,22 @@ interface TestFile {
   readonly specification: TestSpecification;
   /** ms that it takes with the unchanged code. */
   readonly durationMs: number;
+  /** Limit of a test with a mutant, in ms. */
+  readonly testMs: number;
   readonly coverage: Coverage;
+}
+
+/** The mutants to try in each test, by its ID. */
+interface Tries {
+  readonly [test: string]: readonly string[];
+}
+
+/** A mutant that is not decided yet. */
+interface Undecided {
+  /** Files in which it could not be tried among others. */
+  readonly suspectIn: Set<TestFile>;
+  /** The test in which it timed out. */
+  timedOut?: { readonly file: TestFile; readonly test: string };
 }
 
 /** Runs the tests of a part in a tree whose sources are instrumented. */
@@ -37,17 +63,28 @@ export class MutationRunner {
   readonly #folder: string;
   /** Quickest first. */
   readonly #files: readonly TestFile[];
-  readonly #testMs: number;
+  readonly #workers: ReadonlySet<ChildProcess>;
+  readonly #results = new Map<string, MutantResult>();
+  readonly #undecided = new Map<string, Undecided>();
+  /** The files that run now, each with many mutants. */
+  #running: readonly TestFile[] = [];
 
-  private constructor(vitest: Vitest, folder: string, files: readonly TestFile[], testMs: number) {
-    this.#testMs = testMs;
+  private constructor(
+    vitest: Vitest,
+    folder: string,
+    files: readonly TestFile[],
+    workers: ReadonlySet<ChildProcess>,
+  ) {
     this.#vitest = vitest;
     this.#folder = folder;
     this.#files = files.toSorted((a, b) => a.durationMs - b.durationMs);
+    this.#workers = workers;
   }
 
   /** @throws {Error} when a test fails without any mutant */
   static async start(root: string, part: Part): Promise<MutationRunner> {
+    const workers = trackWorkers();
+    const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
     const vitest = await createVitest(
       "test",
       {
@@ -57,6 +94,7 @@ export class MutationRunner {
         include: part.tests.map((path) => (path.endsWith(".ts") ? path : `${path}/**/*.test.ts`)),
         reporters: [{}],
         maxWorkers: 2,
+        execArgv: [`--max-old-space-size=${HEAP_MB}`],
         testTimeout: UNCHANGED_TEST_MS,
         hookTimeout: UNCHANGED_TEST_MS,
         teardownTimeout: TEST_MS,
@@ -66,6 +104,7 @@ export class MutationRunner {
         setupFiles: ["test/secrets/record.ts", "test/support/deterministic.ts", "test/mutation/setup.ts"],
       },
       { resolve: SOURCE, ssr: { resolve: SOURCE } },
+      { stdout: silent, stderr: silent },
     );
     const folder = mkdtempSync(join(tmpdir(), "lift-ws-mutation-"));
     try {
@@ -74,98 +113,158 @@ export class MutationRunner {
       const result = await vitest.runTestSpecifications(specifications, true);
       const failures = failuresOf(result);
       if (failures.length > 0) throw new Error(`Tests fail without a mutant:\n${failures.join("\n")}`);
-      const durations = new Map(
-        result.testModules.map((module) => [module.moduleId, module.diagnostic().duration]),
-      );
-      const files = specifications.map((specification) => ({
-        specification,
-        durationMs: durations.get(specification.moduleId) ?? 0,
-        coverage: takeCoverage(join(folder, `${specification.moduleId}.json`)),
-      }));
-      const tests = result.testModules.flatMap((module) => [...module.children.allTests()]);
-      const longest = Math.max(...tests.map((test) => test.diagnostic()?.duration ?? 0));
-      return new MutationRunner(vitest, folder, files, Math.max(TEST_MS, 3 * longest));
+      const files = result.testModules.map((module) => {
+        const durations = [...module.children.allTests()].map((test) => test.diagnostic()?.duration ?? 0);
+        return {
+          specification: specifications.find(({ moduleId }) => moduleId === module.moduleId)!,
+          durationMs: module.diagnostic().duration,
+          testMs: Math.round(Math.max(TEST_MS, SLOWDOWN * Math.max(0, ...durations))),
+          coverage: takeCoverage(join(folder, `${module.moduleId}.json`)),
+        };
+      });
+      return new MutationRunner(vitest, folder, files, workers);
     } catch (error) {
       await vitest.close();
       throw error;
     }
   }
 
-  /** Yields the mutants as they are decided. */
-  async *runAll(mutants: readonly Mutant[]): AsyncGenerator<Mutant & MutantResult> {
-    const found = await this.#tryInTests(mutants);
-    const undecided: { readonly mutant: Mutant; readonly files: readonly TestFile[] }[] = [];
-    for (const mutant of mutants) {
-      const { killed, suspectIn } = found.get(mutant.id)!;
-      if (killed !== undefined) yield { ...mutant, outcome: "killed", failure: killed };
-      else {
-        const isLeft = (file: TestFile) =>
-          file.coverage.static[mutant.id] !== undefined || suspectIn.includes(file);
-        undecided.push({ mutant, files: this.#files.filter(isLeft) });
-      }
+  /** The mutants that are decided so far. */
+  results(): ReadonlyMap<string, MutantResult> {
+    for (const file of this.#running) this.#readFindings(file);
+    return this.#results;
+  }
+
+  /** Decides the mutants. */
+  async run(mutants: readonly Mutant[]): Promise<void> {
+    for (const { id } of mutants) {
+      if (this.#files.some((file) => isReachedBy(file, id)))
+        this.#undecided.set(id, { suspectIn: new Set() });
+      else this.#results.set(id, { outcome: "not reached" });
     }
-    for (const { mutant, files } of undecided.toSorted((a, b) => a.files.length - b.files.length)) {
-      const isReached = this.#files.some((file) => isReachedBy(file, mutant.id));
-      yield {
-        ...mutant,
-        ...(isReached ? await this.#runAlone(mutant, files) : { outcome: "not reached" }),
-      };
-    }
+    const half = Math.ceil(this.#files.length / 2);
+    for (const files of [this.#files.slice(0, half), this.#files.slice(half)])
+      await this.#tryInTests(files, (file) => this.#planTries(file));
+    await this.#retryTimedOut();
+    const filesOf = ([id, { suspectIn }]: [string, Undecided]) => ({
+      id,
+      files: this.#files.filter((file) => file.coverage.static[id] !== undefined || suspectIn.has(file)),
+    });
+    const rest = [...this.#undecided].map(filesOf).sort((a, b) => a.files.length - b.files.length);
+    for (const { id, files } of rest) this.#results.set(id, await this.#runAlone(id, files));
   }
 
   async stop(): Promise<void> {
+    for (const worker of this.#workers) worker.kill("SIGKILL");
     rmSync(this.#folder, { recursive: true, force: true });
-    await this.#vitest.close();
+    await Promise.race([this.#vitest.close(), setTimeout(CLOSE_MS)]);
   }
 
   /**
    * Tries many mutants in one run of each test file, because a process and its modules take longer to load than most
    * tests. This decides mutants that only tests reach, and not modules while they load.
    */
-  async #tryInTests(mutants: readonly Mutant[]) {
-    const found = new Map<string, { killed?: string; suspectIn: TestFile[] }>(
-      mutants.map(({ id }) => [id, { suspectIn: [] }]),
-    );
-    const half = Math.ceil(this.#files.length / 2);
-    for (const files of [this.#files.slice(0, half), this.#files.slice(half)]) {
-      for (let pending = files; pending.length > 0; ) {
-        const tries = new Map(pending.map((file) => [file, planTries(file, found)]));
-        pending = pending.filter((file) => Object.keys(tries.get(file) ?? {}).length > 0);
-        if (pending.length === 0) break;
-        await this.#run(pending, { tries: Object.assign({}, ...tries.values()) });
-        const lost: TestFile[] = [];
-        for (const file of pending) {
-          const findings = this.#readFindings(file);
-          for (const finding of findings) {
-            if ("killed" in finding)
-              found.get(finding.killed)!.killed ??=
-                `${relative(this.#vitest.config.root, file.specification.moduleId)}: ${finding.failure}`;
-            else if ("suspect" in finding) found.get(finding.suspect)?.suspectIn.push(file);
-          }
-          if (findings.some((finding) => "done" in finding)) continue;
-          if (findings.some((finding) => "isLost" in finding)) lost.push(file);
-          else
-            for (const id of Object.values(tries.get(file) ?? {}).flat()) found.get(id)!.suspectIn.push(file);
+  async #tryInTests(files: readonly TestFile[], plan: (file: TestFile) => Tries): Promise<void> {
+    const starts = new Map<TestFile, number>();
+    for (let pending = files; pending.length > 0; ) {
+      const tries = new Map(pending.map((file) => [file, plan(file)]));
+      pending = pending.filter((file) => Object.keys(tries.get(file)!).length > 0);
+      if (pending.length === 0) return;
+      const lost: TestFile[] = [];
+      this.#running = pending;
+      await this.#run(pending, { tries: Object.assign({}, ...tries.values()) });
+      this.#running = [];
+      for (const file of pending) {
+        const findings = this.#readFindings(file);
+        rmSync(this.#reportOf(file), { force: true });
+        const last = findings.at(-1);
+        if (last !== undefined && "done" in last) continue;
+        lost.push(file);
+        // The process has ended: this mutant loops, or fills the memory.
+        if (last !== undefined && "tries" in last) this.#setTimedOut(last.tries, file, last.test);
+        else if (starts.set(file, (starts.get(file) ?? 0) + 1).get(file)! >= STARTS) {
+          for (const id of Object.values(tries.get(file)!).flat())
+            this.#undecided.get(id)?.suspectIn.add(file);
         }
-        pending = lost;
       }
+      pending = lost;
     }
-    return found;
   }
 
-  #readFindings({ specification }: TestFile): Finding[] {
-    const path = join(this.#folder, `${specification.moduleId}.json`);
-    const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n").filter(Boolean) : [];
-    rmSync(path, { force: true });
-    return lines.map((line) => JSON.parse(line));
+  /** Tries mutants that timed out once more in the same test: the machine may have been busy. */
+  async #retryTimedOut(): Promise<void> {
+    const retried = [...this.#undecided].filter(([, { timedOut }]) => timedOut !== undefined);
+    for (const [id] of retried) rmSync(join(this.#folder, id), { force: true });
+    const attempts = new Map(retried.map(([id, undecided]) => [id, undecided.timedOut!]));
+    for (const [, undecided] of retried) delete undecided.timedOut;
+    await this.#tryInTests(this.#files, (file) => {
+      const tries: { [test: string]: string[] } = {};
+      for (const [id, attempt] of attempts) {
+        const undecided = this.#undecided.get(id);
+        if (attempt.file !== file || undecided === undefined || undecided.timedOut !== undefined) continue;
+        if (undecided.suspectIn.has(file)) continue;
+        tries[attempt.test] = [...(tries[attempt.test] ?? []), id];
+      }
+      return tries;
+    });
+    for (const [id, undecided] of retried) {
+      if (!this.#undecided.has(id)) continue;
+      if (undecided.timedOut !== undefined) this.#decide(id, { outcome: "timed out" });
+      // It has not been tried in every file.
+      else for (const file of this.#files) if (isReachedBy(file, id)) undecided.suspectIn.add(file);
+    }
+  }
+
+  #decide(id: string, result: MutantResult): void {
+    this.#undecided.delete(id);
+    this.#results.set(id, result);
+  }
+
+  #setTimedOut(id: string, file: TestFile, test: string): void {
+    const undecided = this.#undecided.get(id);
+    if (undecided === undefined) return;
+    undecided.timedOut ??= { file, test };
+    // Other files need not try it.
+    writeFileSync(join(this.#folder, id), "");
+  }
+
+  #reportOf({ specification }: TestFile): string {
+    return join(this.#folder, `${specification.moduleId}.json`);
+  }
+
+  #readFindings(file: TestFile): Finding[] {
+    const path = this.#reportOf(file);
+    const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n").slice(0, -1) : [];
+    const findings: Finding[] = lines.map((line) => JSON.parse(line));
+    const name = relative(this.#vitest.config.root, file.specification.moduleId);
+    for (const finding of findings) {
+      if ("killed" in finding) {
+        if (this.#undecided.has(finding.killed))
+          this.#decide(finding.killed, { outcome: "killed", failure: `${name}: ${finding.failure}` });
+      } else if ("timedOut" in finding) this.#setTimedOut(finding.timedOut, file, finding.test);
+      else if ("suspect" in finding) this.#undecided.get(finding.suspect)?.suspectIn.add(file);
+    }
+    return findings;
+  }
+
+  /** The undecided mutants to try in each test of a file: those that the file reaches in tests only. */
+  #planTries(file: TestFile): Tries {
+    const undecided = [...this.#undecided].filter(
+      ([id, { suspectIn, timedOut }]) =>
+        timedOut === undefined && !suspectIn.has(file) && file.coverage.static[id] === undefined,
+    );
+    const tries = Object.entries(file.coverage.perTest).map(
+      ([test, hits]) => [test, undecided.map(([id]) => id).filter((id) => hits[id] !== undefined)] as const,
+    );
+    return Object.fromEntries(tries.filter(([, ids]) => ids.length > 0));
   }
 
   /** Runs test files with the mutant switched on from the start, until one fails. */
-  async #runAlone({ id }: Mutant, files: readonly TestFile[]): Promise<MutantResult> {
+  async #runAlone(mutant: string, files: readonly TestFile[]): Promise<MutantResult> {
     for (const batch of batches(files)) {
-      let failure = await this.#run(batch, { mutant: id });
+      let failure = await this.#run(batch, { mutant });
       // The machine may have been busy, so a timeout counts when it happens again.
-      if (failure !== undefined && TIMEOUT.test(failure)) failure = await this.#run(batch, { mutant: id });
+      if (failure !== undefined && TIMEOUT.test(failure)) failure = await this.#run(batch, { mutant });
       if (failure !== undefined) return { outcome: TIMEOUT.test(failure) ? "timed out" : "killed", failure };
     }
     return { outcome: "survived" };
@@ -176,11 +275,15 @@ export class MutationRunner {
     files: readonly TestFile[],
     run: Pick<MutationRun, "mutant" | "tries">,
   ): Promise<string | undefined> {
-    const common = { folder: this.#folder, hitLimits: this.#hitLimits(), testMs: this.#testMs };
-    this.#vitest.provide("mutation", { ...common, ...run });
+    const testMs = Object.fromEntries(
+      files.map(({ specification, testMs }) => [specification.moduleId, testMs]),
+    );
+    this.#vitest.provide("mutation", { folder: this.#folder, hitLimits: this.#hitLimits(), testMs, ...run });
     const { testModules, unhandledErrors } = await this.#vitest.runTestSpecifications(
       files.map(({ specification }) => specification),
     );
+    // A process that does not end after its tests would take the time of the next run.
+    for (const worker of this.#workers) worker.kill("SIGKILL");
     // Vitest returns every module that it knows, so also failures of earlier mutants.
     const hasRun = new Set(files.map(({ specification }) => specification.moduleId));
     const failures = failuresOf({
@@ -202,6 +305,20 @@ export class MutationRunner {
   }
 }
 
+/** The test processes that are running. */
+function trackWorkers(): ReadonlySet<ChildProcess> {
+  const workers = new Set<ChildProcess>();
+  subscribe("child_process", (message) => {
+    const { process: child } = message as { process: ChildProcess };
+    // The arguments are not known before.
+    child.once("spawn", () => {
+      if (child.spawnargs.some((arg) => arg.endsWith("workers/forks.js"))) workers.add(child);
+    });
+    child.once("exit", () => workers.delete(child));
+  });
+  return workers;
+}
+
 function takeCoverage(path: string): Coverage {
   const coverage = JSON.parse(readFileSync(path, "utf8"));
   rmSync(path);
@@ -210,21 +327,6 @@ function takeCoverage(path: string): Coverage {
 
 function isReachedBy({ coverage }: TestFile, id: string): boolean {
   return [coverage.static, ...Object.values(coverage.perTest)].some((hits) => hits[id] !== undefined);
-}
-
-/** The undecided mutants to try in each test of a file: those that the file reaches in tests only. */
-function planTries(
-  file: TestFile,
-  found: ReadonlyMap<string, { killed?: string; suspectIn: TestFile[] }>,
-): { [test: string]: string[] } {
-  const undecided = [...found].filter(
-    ([id, { killed, suspectIn }]) =>
-      killed === undefined && !suspectIn.includes(file) && file.coverage.static[id] === undefined,
-  );
-  const tries = Object.entries(file.coverage.perTest).map(
-    ([test, hits]) => [test, undecided.map(([id]) => id).filter((id) => hits[id] !== undefined)] as const,
-  );
-  return Object.fromEntries(tries.filter(([, ids]) => ids.length > 0).map(([test, ids]) => [test, [...ids]]));
 }
 
 /** Describes each failure: the file, the test and the first line of the error. */

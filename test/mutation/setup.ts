@@ -3,7 +3,7 @@ import { appendFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, vi } from "vitest";
-import { type Coverage, type Finding, type MutationRun, TIMEOUT } from "./findings.ts";
+import { type Coverage, type Finding, type MutationRun, TIMEOUT, VAIN_WAIT } from "./findings.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -16,7 +16,7 @@ interface StrykerNamespace {
   activeMutant?: string | undefined;
   hitCount?: number | undefined;
   hitLimit?: number | undefined;
-  currentTestId?: string;
+  currentTestId?: string | undefined;
   mutantCoverage?: Coverage;
 }
 
@@ -27,32 +27,33 @@ interface TestNode {
 }
 
 const WAIT_MS = 5_000;
+/** Limit of a test on the clock, as a multiple of its limit of processor time. */
+const WALL_FACTOR = 10;
 const run = inject("mutation");
 const namespace: StrykerNamespace = {};
 (globalThis as { __stryker__?: StrykerNamespace }).__stryker__ = namespace;
-let report = "";
-beforeAll(() => {
-  report = join(run.folder, `${expect.getState().testPath ?? "unknown"}.json`);
-  mkdirSync(dirname(report), { recursive: true });
-});
+const { testPath = "unknown" } = expect.getState();
+const report = join(run.folder, `${testPath}.json`);
+mkdirSync(dirname(report), { recursive: true });
 
 if (run.testMs !== undefined) {
-  vi.setConfig({ testTimeout: run.testMs, hookTimeout: run.testMs });
+  const testMs = run.testMs[testPath] ?? 0;
+  const heartbeat = startWatchdog(testMs);
+  beforeEach(heartbeat);
+  vi.setConfig({ testTimeout: testMs, hookTimeout: testMs });
   // A mutant that never does what a test waits for should not take the minute that a busy machine gets.
   const { waitFor, waitUntil } = vi;
-  vi.waitFor = (check, options) => waitFor(check, impatient(options));
-  vi.waitUntil = (check, options) => waitUntil(check, impatient(options));
-  if (run.tries === undefined) switchOn(run.mutant);
+  vi.waitFor = (check, options) => waitFor(check, impatient(options)).catch(throwVain);
+  vi.waitUntil = (check, options) => waitUntil(check, impatient(options)).catch(throwVain);
+  if (run.tries === undefined) runWith(run.mutant);
   else tryMutants(run.tries);
-  let watchdog: Worker;
-  beforeAll(() => {
-    watchdog = startWatchdog();
-  });
-  beforeEach(() => watchdog.postMessage(namespace.activeMutant));
-  afterAll(() => void watchdog.terminate());
 } else {
   beforeEach(({ task }) => {
     namespace.currentTestId = task.id;
+  });
+  // Hooks of a suite run for all of its tests.
+  afterEach(() => {
+    namespace.currentTestId = undefined;
   });
   afterAll(() => {
     writeFileSync(report, JSON.stringify(namespace.mutantCoverage ?? { static: {}, perTest: {} }));
@@ -63,28 +64,47 @@ function impatient<Options extends { timeout?: number }>(options: number | Optio
   return { ...(typeof options === "object" ? options : undefined), timeout: WAIT_MS };
 }
 
-/** Ends this process from another thread, because a loop leaves its own no turn. Vitest reports the lost worker. */
-function startWatchdog(): Worker {
-  const lost = '{"suspect":"\' + mutant + \'","isLost":true}\\n';
+function throwVain(error: Error): never {
+  error.message = `${VAIN_WAIT}${error.message}`;
+  throw error;
+}
+
+/**
+ * Ends this process when a test does not end: a loop leaves its own thread no turn. Vitest reports the lost worker.
+ * Counts processor time, because a busy machine may leave this process little of it.
+ * @returns a function to call at the start of each test
+ */
+function startWatchdog(testMs: number): () => void {
   const watchdog = new Worker(
-    `let timer;
-    require("node:worker_threads").parentPort.on("message", (mutant) => {
-      clearTimeout(timer);
-      timer = setTimeout(() => {
-        require("node:fs").appendFileSync(${JSON.stringify(report)}, '${lost}');
-        process.kill(process.pid, "SIGKILL");
-      }, ${2 * (run.testMs ?? 0)});
-    });`,
+    `let start, cpu;
+    const restart = () => { start = Date.now(); cpu = process.cpuUsage(); };
+    restart();
+    require("node:worker_threads").parentPort.on("message", restart);
+    setInterval(() => {
+      const { user, system } = process.cpuUsage(cpu);
+      const isLost = (user + system) / 1000 > ${testMs} || Date.now() - start > ${WALL_FACTOR * testMs};
+      if (isLost) process.kill(process.pid, "SIGKILL");
+    }, 500);`,
     { eval: true },
   );
   watchdog.unref();
-  return watchdog;
+  return () => watchdog.postMessage(undefined);
 }
 
 function switchOn(mutant: string | undefined): void {
   namespace.activeMutant = mutant;
   namespace.hitCount = mutant === undefined ? undefined : 0;
   namespace.hitLimit = mutant === undefined ? undefined : run.hitLimits?.[mutant];
+}
+
+/** Runs the file with a mutant, until the first failure. */
+function runWith(mutant: string | undefined): void {
+  let hasFailed = false;
+  switchOn(mutant);
+  beforeEach(({ skip }) => skip(hasFailed));
+  afterEach(({ task }) => {
+    hasFailed ||= task.result?.state === "fail";
+  });
 }
 
 /**
@@ -116,7 +136,9 @@ function tryMutants(tries: { readonly [test: string]: readonly string[] }): void
   // biome-ignore lint/correctness/noEmptyPattern: Vitest requires a pattern
   beforeAll(({}, suite) => visit(suite as TestNode));
   beforeEach(({ task }) => {
-    switchOn(mutants[(task.result?.repeatCount ?? 0) - 1]);
+    const mutant = mutants[(task.result?.repeatCount ?? 0) - 1];
+    if (mutant !== undefined) add({ tries: mutant, test: task.id });
+    switchOn(mutant);
     errorsBefore = task.result?.errors?.length ?? 0;
   });
   afterEach(({ task }) => {
@@ -129,15 +151,16 @@ function tryMutants(tries: { readonly [test: string]: readonly string[] }): void
     }
     if (repeatCount <= mutants.length) return;
     switchOn(undefined);
-    const isSuspect = (mutant: string) => !passesUnchanged || TIMEOUT.test(failures.get(mutant) ?? "");
     for (const mutant of mutants) {
-      if (!isSuspect(mutant) && !failures.has(mutant)) continue;
+      const failure = failures.get(mutant);
+      if (passesUnchanged && failure === undefined) continue;
       decided.add(mutant);
-      if (isSuspect(mutant)) add({ suspect: mutant });
-      else {
-        add({ killed: mutant, failure: failures.get(mutant)! });
-        writeFileSync(join(run.folder, mutant), "");
+      if (!passesUnchanged || failure === undefined) {
+        add({ suspect: mutant });
+        continue;
       }
+      writeFileSync(join(run.folder, mutant), "");
+      add(TIMEOUT.test(failure) ? { timedOut: mutant, test: task.id, failure } : { killed: mutant, failure });
     }
   });
   process.on("unhandledRejection", () => {
