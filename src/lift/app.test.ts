@@ -325,17 +325,23 @@ describe("middleware", () => {
     const note = (error: unknown) => void unhandled.push(error);
     process.on("unhandledRejection", note);
     for (const inner of [
-      async () => Promise.reject("inner"),
-      async (_ctx: unknown, next: () => unknown) => await next(),
-      () => {
-        throw "inner, at once";
-      },
+      [],
+      [async () => Promise.reject("inner")],
+      [async (_ctx: unknown, next: () => unknown) => await next()],
+      [
+        () => {
+          throw "inner, at once";
+        },
+      ],
     ]) {
       const { app, send } = makeApp();
-      app.use(async (_ctx, next) => {
-        next();
-        for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
-      }, inner as Middleware);
+      app.use(
+        async (_ctx, next) => {
+          next();
+          for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+        },
+        ...(inner as Middleware[]),
+      );
       app.webSocket("a", async () => Promise.reject("handler"));
       await send("a");
     }
@@ -360,6 +366,17 @@ describe("middleware", () => {
       await send("a");
       expect(errors()).toEqual([]);
     }
+  });
+
+  it("lets an async middleware catch what next() throws inside a middleware that returns nothing", async () => {
+    const { app, send, errors } = makeApp();
+    app.use(
+      (_ctx, next) => next().catch(() => {}),
+      (_ctx, next) => void next(),
+    );
+    app.webSocket("a", () => Promise.reject(1));
+    await send("a");
+    expect(errors()).toEqual([]);
   });
 
   it("does not wait for a handler that its middleware has abandoned", async () => {
@@ -463,6 +480,12 @@ describe("the handler's result", () => {
     expect((await connect()).statusCode).toBe(500);
     await send("a");
     expect(errors()).toEqual(["INTERNAL_ERROR"]);
+  });
+
+  it("refuses the client when it cannot be serialized", async () => {
+    const { app, connect } = makeApp();
+    app.webSocket("$connect", (ctx) => ctx.setHeader("x-count", 1n as never));
+    expect((await connect()).statusCode).toBe(500);
   });
 
   it("sends nothing for a 4xx on a message route, as the service does", async () => {

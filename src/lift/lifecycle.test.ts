@@ -273,9 +273,11 @@ describe("identity", () => {
     await connect(authorizer);
     await send("who", {}, authorizer);
     await send("who", {}, { userId: "bob", tenantId: "b" });
+    await send("who", {}, { tenant_id: "acme" });
     expect(seen).toEqual([
       { user: "ada", tenant: "acme" },
       { user: "bob", tenant: "b" },
+      { user: undefined, tenant: "acme" },
     ]);
     expect(calls).toEqual(["save"]);
   });

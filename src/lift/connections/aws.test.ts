@@ -146,11 +146,11 @@ describe.each([
       connectedAt: Date.UTC(2020, 10, 15, 12, 23, 14, 726),
       lastActiveAt: Date.UTC(2020, 10, 15, 12, 23, 14, 972),
     };
-    expect(await make().get("x")).toEqual({
+    expect(await make().get("x")).toStrictEqual({
       ...times,
       identity: { sourceIp: "1.2.3.4", userAgent: "agent" },
     });
-    expect(await make().get("y")).toEqual({ ...times, identity: { sourceIp: "1.2.3.4" } });
+    expect(await make().get("y")).toStrictEqual({ ...times, identity: { sourceIp: "1.2.3.4" } });
   });
 
   it.each([
@@ -267,6 +267,17 @@ describe("awsConnections", () => {
     [{ endpoint: "https://example.com", retries: 3 }, /Unknown option `retries`/],
   ])("rejects %o", (options, message) => {
     expect(() => awsConnections(options as AwsConnectionsOptions)).toThrow(message);
+  });
+});
+
+describe("the AWS SDK's transport", () => {
+  it("returns a connection although the service says nothing about it", async () => {
+    service.answers.set("x", [{ status: 200, body: "{}" }]);
+    expect(await awsConnections({ endpoint, transport: sdkTransport() }).get("x")).toStrictEqual({
+      connectedAt: 0,
+      lastActiveAt: 0,
+      identity: { sourceIp: "" },
+    });
   });
 });
 

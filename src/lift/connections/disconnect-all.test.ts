@@ -61,6 +61,16 @@ it.each([
   for (const id of ids) expect(connections.jsonSentTo(id)).toEqual([revoked]);
 });
 
+it("asks the store for no empty id", async () => {
+  const connectionStore = memoryConnectionStore();
+  const byUser = vi.spyOn(connectionStore, "listByUser");
+  const byTenant = vi.spyOn(connectionStore, "listByTenant");
+  const { app } = await setUp({ connectionStore });
+  await app.disconnect({ userId: "" });
+  await app.disconnect({ tenantId: "" });
+  expect([...byUser.mock.calls, ...byTenant.mock.calls]).toEqual([]);
+});
+
 it("counts gone and failed connections and closes the others", async () => {
   const { app, connections, lines } = await setUp();
   connections.gone("ada-1");

@@ -74,12 +74,22 @@ it("retries a throttled call, and rejects with AWS's error otherwise", async () 
   await expect(invoke({})).rejects.toMatchObject({ name: "ResourceNotFoundException" });
 });
 
+it("calls the region's endpoint by default, signed with the credentials of a function", async () => {
+  vi.stubEnv("AWS_ENDPOINT_URL_LAMBDA", undefined);
+  const locked = () => Promise.reject(new Error("The credentials are locked"));
+  const invoke = lambdaInvoker({ functionName: "worker", region: "eu-west-1", credentials: locked });
+  await expect(invoke({})).rejects.toThrow("locked");
+});
+
 it("rejects invalid options, and a call without a region", async () => {
   const invalid = (option: string) =>
     expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(option) });
   expect(() => lambdaInvoker({} as never)).toThrow(invalid("functionName"));
   expect(() => lambdaInvoker({ functionName: "worker", endpoint: "x" })).toThrow(invalid("endpoint"));
   expect(() => lambdaInvoker({ functionName: "worker", type: "Event" } as never)).toThrow(invalid("type"));
+  expect(() => lambdaInvoker({ functionName: "worker", credentials: "x" as never })).toThrow(
+    invalid("credentials"),
+  );
   vi.stubEnv("AWS_REGION", undefined);
   vi.stubEnv("AWS_ENDPOINT_URL_LAMBDA", undefined);
   await expect(lambdaInvoker({ functionName: "worker", credentials })({})).rejects.toThrow("AWS_REGION");

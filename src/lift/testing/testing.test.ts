@@ -58,6 +58,7 @@ describe("createTestWebSocketEvent", () => {
     );
     expect(event).toHaveProperty("headers.x-restapi", "");
     expect(event).not.toHaveProperty("body");
+    expect(event).toHaveProperty("isBase64Encoded", false);
   });
 });
 
