@@ -100,6 +100,22 @@ export interface CallRouteOptions<Input extends StandardSchemaV1, Output extends
   readonly output: Output;
 }
 
+/** Carries the types of a route that answers, for `createClient`. The property does not exist at run time. */
+export interface RouteTypes<
+  Key extends string,
+  Input extends StandardSchemaV1,
+  Output extends StandardSchemaV1,
+> {
+  /** The types of the route's call; never set. */
+  readonly "~requests"?: {
+    readonly [Name in Key]: {
+      readonly input: StandardSchemaV1.InferInput<Input>;
+      readonly result: StandardSchemaV1.InferOutput<Output>;
+      readonly progress: never;
+    };
+  };
+}
+
 /**
  * Internal: returns an app's private settings, for `runDetachedWork`. That function is not a method of the app, so that
  * apps without stored requests do not bundle it.
@@ -233,6 +249,7 @@ export class Lift<State extends object = AnyState> {
 
   /**
    * Registers the handler of a route key: `$connect`, `$disconnect`, `$default`, or a key that messages select.
+   * @returns this app; with `output` also the route's types, for `createClient<typeof streamer & typeof app>`
    * @throws {LiftError} ROUTE_EXISTS, INVALID_ROUTE, APP_STARTED
    * @example
    * app.webSocket("greet", { schema: z.object({ name: z.string() }) }, (ctx) =>
@@ -245,11 +262,15 @@ export class Lift<State extends object = AnyState> {
     options: SchemaRouteOptions<Schema>,
     handler: Handler<State, StandardSchemaV1.InferOutput<Schema>>,
   ): this;
-  webSocket<Output extends StandardSchemaV1, Input extends StandardSchemaV1 = StandardSchemaV1>(
-    key: string,
+  webSocket<
+    Output extends StandardSchemaV1,
+    Input extends StandardSchemaV1 = StandardSchemaV1,
+    Key extends string = string,
+  >(
+    key: Key,
     options: CallRouteOptions<Input, Output>,
     handler: CallHandler<State, StandardSchemaV1.InferOutput<Input>, StandardSchemaV1.InferInput<Output>>,
-  ): this;
+  ): this & RouteTypes<Key, Input, Output>;
   webSocket(key: string, options: RouteOptions, handler: Handler<State>): this;
   webSocket(
     key: string,

@@ -8,6 +8,7 @@ export {
   type HandlerOptions,
   type IncomingEvent,
   Lift,
+  type RouteTypes,
   type SchemaRouteOptions,
   type TickHandler,
   type TickOptions,

@@ -55,10 +55,14 @@ export interface ServerTypes<Types extends Namespaces = Namespaces, Actions exte
   readonly "~requests"?: Actions;
 }
 
-/** The types of a server's own actions: any JSON if its type does not have them. */
+/** The types of a server's own actions, as JSON: any JSON if its type does not have them. */
 export type RequestsOf<Server extends ServerTypes> = unknown extends Server["~requests"]
   ? JsonRequests
-  : NonNullable<Server["~requests"]>;
+  : {
+      readonly [Action in keyof NonNullable<Server["~requests"]>]: {
+        readonly [Field in keyof RequestTypes]: Serialized<NonNullable<Server["~requests"]>[Action][Field]>;
+      };
+    };
 
 /** The names of the channels in these namespaces. */
 export type ChannelIn<Types extends Namespaces> = string extends keyof Types

@@ -225,6 +225,48 @@ describe("requests", () => {
       client.request("reports", { year: 2026 });
     }));
 
+  it("have the types of the app's own routes that answer", () =>
+    compiled(async () => {
+      const app = streamer.app
+        .webSocket(
+          "pay",
+          { input: z.object({ cents: z.number(), on: z.date() }), output: z.object({ paid: z.date() }) },
+          (ctx) => ({ paid: ctx.input.on }),
+        )
+        .webSocket("ping", { output: z.literal("pong") }, () => "pong" as const)
+        .webSocket("silent", () => {});
+      const client = createClient<typeof streamer & typeof app>({ url: "ws://127.0.0.1" });
+      expectTypeOf(await client.request("pay", { cents: 5, on: "2026-01-01" })).toEqualTypeOf<{
+        paid: string;
+      }>();
+      expectTypeOf(client.request("ping", { anything: 1 })).resolves.toEqualTypeOf<"pong">();
+      void client.publish("room:lobby", { text: "hi", on: "2026-01-01" });
+      // @ts-expect-error the amount is missing
+      client.request("pay", { on: "2026-01-01" });
+      // @ts-expect-error a date is sent as text
+      client.request("pay", { cents: 5, on: new Date() });
+      // @ts-expect-error the route does not answer
+      client.request("silent", null);
+      // @ts-expect-error no such route
+      client.request("refund", null);
+    }));
+
+  it("have the types of routes beside the Streamer's own requests", () =>
+    compiled(() => {
+      const server = streamer.request("count", { input: z.number(), output: z.string() }, String);
+      const app = server.app.webSocket("ping", { output: z.literal("pong") }, () => "pong" as const);
+      type Server = typeof server & typeof app;
+      const client = createClient<Server>({ url: "ws://127.0.0.1" });
+      expectTypeOf(client.request("count", 5)).resolves.toEqualTypeOf<string>();
+      expectTypeOf(client.request("ping", null)).resolves.toEqualTypeOf<"pong">();
+      // @ts-expect-error of another type
+      client.request("count", "5");
+      // @ts-expect-error the app alone has the routes only
+      createClient<typeof app>({ url: "ws://127.0.0.1" }).request("count", 5);
+      // @ts-expect-error an app without such routes has no types
+      createClient<typeof server.app>({ url: "ws://127.0.0.1" });
+    }));
+
   it("use JSON without the server's type, and for a server whose type has none", () =>
     compiled(() => {
       const client = createClient({ url: "ws://127.0.0.1" });
