@@ -1,5 +1,6 @@
 import { LiftError } from "../lift/index.ts";
 import { utf8Length } from "../protocol/index.ts";
+import { FEW_MEMBERS } from "../store/index.ts";
 
 /** The longest channel name that a `ChannelStore` accepts. */
 const MAX_KEY_BYTES = 1_024;
@@ -16,11 +17,11 @@ export interface Scope {
 /**
  * The meaning of a key's third part. Data that a store keeps beside a channel, under a key of its own: `streams` is the
  * log of the channel's live streams, `owners` lists the connections of the users who own one. `request` is the channel of
- * a request, and the fourth part its user, because the users of a tenant may choose the same id.
+ * a request, and the fourth part its user, because the users of a tenant may choose the same id. `FEW_MEMBERS` follows.
  */
 type KeyKind = "streams" | "owners" | "request";
 
-/** Bytes that a sub-channel adds to its channel's key. */
+/** Bytes that a sub-channel adds to its channel's key. `FEW_MEMBERS` is shorter, and a request has no sub-channels. */
 const SUB_CHANNEL_BYTES = ',"streams"'.length;
 
 /**
@@ -32,7 +33,9 @@ export function toChannelKey({ tenantId, userId }: Scope, channel: string): stri
   const isRequest = channel.startsWith(`${REQUEST_NAMESPACE}:`);
   const owner = isRequest ? ["request" satisfies KeyKind, userId ?? null] : [];
   const key = JSON.stringify([tenantId ?? null, channel, ...owner]);
-  if (utf8Length(key) + SUB_CHANNEL_BYTES <= MAX_KEY_BYTES) return key;
+  if (utf8Length(key) + SUB_CHANNEL_BYTES <= MAX_KEY_BYTES) {
+    return isRequest ? key.slice(0, -1) + FEW_MEMBERS : key;
+  }
   throw new LiftError("INTERNAL_ERROR", {
     cause: `The tenant ID, the user ID and the channel name exceed ${MAX_KEY_BYTES} bytes`,
   });

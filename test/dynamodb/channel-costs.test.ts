@@ -4,6 +4,7 @@ import type { Member, NewMessage } from "lift-ws/store";
 import type { DynamoDBChannelStore } from "lift-ws/store/dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type MeasuredUnits, UNITS } from "../../src/cli/cost/units.ts";
+import { toRequestChannelKey } from "../../src/streamer/requests/request-keys.ts";
 import { UnitCounter } from "../support/unit-counter.ts";
 import { ChannelTables } from "./channel-tables.ts";
 import { localClient, MINUTE } from "./connection-table.ts";
@@ -105,6 +106,11 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
       const pages = await exhaust(members.listMembers(CHANNEL, tables.now()));
       expectTotal("three members", DOCUMENTED.listThreeMembers, pages);
     });
+    const watched = toRequestChannelKey({ tenantId: "tenant-1", userId: "user-1" }, "request-1");
+    for (const id of ["c1=", "c2=", "c3="]) await members.add(watched, member(id));
+    await expectDocumented(DOCUMENTED.listWatchers, () =>
+      exhaust(members.listMembers(watched, tables.now())),
+    );
     await expectDocumented(DOCUMENTED.removeAnonymous, () => members.remove(CHANNEL, "c1="));
     await expectDocumented(DOCUMENTED.removeUser, () => members.remove(CHANNEL, "c2="));
     await expectDocumented(DOCUMENTED.removeAgain, () => members.remove(CHANNEL, "c2="));

@@ -114,7 +114,7 @@ export function streamerWork(operations: Operations, workload: Workload): Work[]
         requestUnits.get,
         requestUnits.claimCounted,
         requestUnits.finish,
-        listMembers(0),
+        channelUnits.listWatchers,
         requestUnits.countRunning,
       ),
       calls: 5,

@@ -55,6 +55,7 @@ export const UNITS = {
     setState: units("`setState`", 1, 1),
     listChannels: units("`listChannels`", 1, 0),
     listThreeMembers: units("`listMembers` of three members", 8, 0),
+    listWatchers: units("… of a request's channel", 1, 0),
     listThousandMembers: units("`listMembers` of a thousand", 56, 0),
     countThousand: units("`count` of a thousand", 56, 0),
     listThousandUsers: units("`listPresence` of a thousand users", 40, 0),

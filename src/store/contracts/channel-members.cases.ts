@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { ChannelMembers, Member } from "./channel-members.ts";
+import { type ChannelMembers, FEW_MEMBERS, type Member, type MemberPage } from "./channel-members.ts";
 import {
   AWKWARD_NAMES,
   type ChannelStoreUnderTest,
@@ -139,10 +139,12 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
 
   runner.describe("pages", () => {
     /** Adds more than two pages of members. */
-    const crowd = async (length = 2 * underTest.membersPerPage + 3): Promise<string[]> => {
+    const crowd = async (length = 2 * underTest.membersPerPage + 3, channel = "a"): Promise<string[]> => {
       const ids = Array.from({ length }, (_, n) => `c${n}`);
       for (let at = 0; at < ids.length; at += 50) {
-        await Promise.all(ids.slice(at, at + 50).map((id, n) => add("a", id, n % 2 ? undefined : `u${n}`)));
+        await Promise.all(
+          ids.slice(at, at + 50).map((id, n) => add(channel, id, n % 2 ? undefined : `u${n}`)),
+        );
       }
       return ids;
     };
@@ -180,6 +182,27 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
         assert.deepEqual(new Set(rest), new Set(all.slice(length)));
         assert.equal(rest.length, all.length - length);
       }
+    });
+
+    it("list more than a few members of a channel with few", async () => {
+      const channel = `["a"${FEW_MEMBERS}`;
+      const all = await crowd(undefined, channel);
+      const seen: Member[] = [];
+      let cursor: string | undefined;
+      do {
+        const pages = members.listMembers(channel, underTest.now(), cursor)[Symbol.asyncIterator]();
+        const page = (await pages.next()).value as MemberPage;
+        await pages.return?.();
+        seen.push(...page.members);
+        cursor = page.cursor;
+      } while (cursor !== undefined);
+      assert.deepEqual(seen.map(({ connectionId }) => connectionId).sort(), all.toSorted());
+      assert.equal(await members.count(channel, underTest.now()), all.length);
+      const userIds = new Set(seen.flatMap(({ userId }) => userId ?? []));
+      assert.deepEqual(await users(channel), [...userIds].sort());
+      for (const connectionId of all) await members.remove(channel, connectionId);
+      assert.deepEqual(await everyone(channel), []);
+      assert.deepEqual(await users(channel), []);
     });
 
     it("list every member when all pages are full", async () => {

@@ -25,6 +25,12 @@ export interface Presence {
   readonly state?: Json;
 }
 
+/**
+ * Ends the name of a channel that always has few members, such as the watchers of a request. A store that spreads members over
+ * partitions keeps these in one, so that it lists them with one read.
+ */
+export const FEW_MEMBERS = ',"few"]';
+
 /** A page of a channel's members. */
 export interface MemberPage {
   /** The members of this page. */

@@ -1,5 +1,5 @@
 import { createHash, randomInt } from "node:crypto";
-import type { Member } from "../../contracts/channel-members.ts";
+import { FEW_MEMBERS, type Member } from "../../contracts/channel-members.ts";
 import { StoreError } from "../../contracts/errors.ts";
 import type { Item } from "../client/errors.ts";
 import { boundedKey, keyText, MAX_SORT_KEY_BYTES, textOfKey } from "../client/key-text.ts";
@@ -10,10 +10,15 @@ import { MEMBER_ATTRIBUTES as NAMES } from "../tables.ts";
  * A partition serves 3,000 read units per second, so all shards serve 24,000. Each shard costs a reader of a channel
  * at least one unit.
  */
-export const SHARDS = 8;
+const SHARDS = 8;
 
 export const MEMBER_PREFIX = "member";
 export const USER_PREFIX = "user";
+
+/** Returns the number of a channel's shards. */
+export function countShards(channel: string): number {
+  return channel.endsWith(FEW_MEMBERS) ? 1 : SHARDS;
+}
 
 /** Returns the partition key of one shard of a channel. Members are sharded by connection id, users by user id. */
 export function shardGroup(channel: string, shard: number): string {
@@ -25,13 +30,13 @@ export function connectionGroup(connectionId: string): string {
 }
 
 export function memberKey(channel: string, connectionId: string): Item {
-  const group = shardGroup(channel, shardOf(connectionId, SHARDS));
+  const group = shardGroup(channel, shardOf(connectionId, countShards(channel)));
   return itemKey(group, MEMBER_PREFIX + keyText(connectionId));
 }
 
 export function userKey(channel: string, userId: string): Item {
   const user = boundedKey(keyText(userId), MAX_SORT_KEY_BYTES - USER_PREFIX.length);
-  return itemKey(shardGroup(channel, shardOf(userId, SHARDS)), USER_PREFIX + user);
+  return itemKey(shardGroup(channel, shardOf(userId, countShards(channel))), USER_PREFIX + user);
 }
 
 /**

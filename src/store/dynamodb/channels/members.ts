@@ -11,10 +11,10 @@ import { MEMBER_ATTRIBUTES as NAMES } from "../tables.ts";
 import {
   channelFromSubscription,
   connectionGroup,
+  countShards,
   isPastLeaving,
   MEMBER_PREFIX,
   parseMember,
-  SHARDS,
   shardGroup,
   USER_PREFIX,
   userKey,
@@ -94,7 +94,9 @@ export class DynamoDBChannelMembers implements ChannelMembers {
 
   async *listPresence(channel: string, now: number, after?: string): AsyncGenerator<Presence> {
     const from =
-      after === undefined ? { shard: 0 } : { shard: shardOf(after, SHARDS), start: userKey(channel, after) };
+      after === undefined
+        ? { shard: 0 }
+        : { shard: shardOf(after, countShards(channel)), start: userKey(channel, after) };
     for await (const { items } of this.#shards(channel, from, {
       prefix: USER_PREFIX,
       limit: this.#pageSize,
@@ -108,7 +110,8 @@ export class DynamoDBChannelMembers implements ChannelMembers {
    * Yields a channel's items, shard by shard and page by page. The first pages of all shards are read in parallel.
    */
   async *#shards(channel: string, from: ShardPosition, query: GroupQuery): AsyncGenerator<ShardPage> {
-    const shards = Array.from({ length: SHARDS - from.shard }, (_, index) => from.shard + index);
+    const end = countShards(channel);
+    const shards = Array.from({ length: end - from.shard }, (_, index) => from.shard + index);
     const firstPages = shards.map((shard) => {
       const retry = this.#client.startRetry();
       const start = shard === from.shard ? from.start : undefined;
@@ -122,7 +125,7 @@ export class DynamoDBChannelMembers implements ChannelMembers {
         let page = await first;
         for (;;) {
           const start = page.LastEvaluatedKey;
-          const nextShard = shard + 1 < SHARDS ? { shard: shard + 1 } : undefined;
+          const nextShard = shard + 1 < end ? { shard: shard + 1 } : undefined;
           const next = start === undefined ? nextShard : { shard, start };
           yield { items: page.Items ?? [], count: page.Count ?? 0, next };
           if (start === undefined) break;
@@ -201,7 +204,8 @@ function formatCursor({ shard, start }: ShardPosition): string {
 function parseCursor(cursor: string, channel: string): ShardPosition {
   try {
     const [shard, item] = JSON.parse(cursor) as [number, string?];
-    if (!Number.isInteger(shard) || shard < 0 || shard >= SHARDS) throw new TypeError("Shard out of range");
+    if (!Number.isInteger(shard) || shard < 0 || shard >= countShards(channel))
+      throw new TypeError("Shard out of range");
     if (item === undefined) return { shard };
     return { shard, start: { [NAMES.group]: { S: shardGroup(channel, shard) }, [NAMES.item]: { S: item } } };
   } catch (cause) {
