@@ -15,6 +15,7 @@ const RACY = [
   "a subscribe with presence and a $disconnect",
   "a subscribe without presence and a $disconnect",
   "a start and the $disconnect of its owner",
+  "a request's run and a watcher that attaches",
 ];
 
 /** Requests take milliseconds, so most scenarios draw a single order. */

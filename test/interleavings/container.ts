@@ -2,7 +2,7 @@ import type { BroadcastReport, WebSocketResult } from "../../src/apigw/index.ts"
 import { type AnyContext, jsonLogger, type TickReport, type WebSocketHandler } from "../../src/lift/index.ts";
 import type { WebSocketAuth } from "../../src/lift/middleware/auth/index.ts";
 import { connectEvent, disconnectEvent, lambdaContext, messageEvent } from "../../src/lift/testing/index.ts";
-import { createStreamer, type Streamer } from "../../src/streamer/index.ts";
+import { createStreamer, type RequestContext, type Streamer } from "../../src/streamer/index.ts";
 import { openChannels } from "../history/namespaces.ts";
 import type { Stores } from "./backend.ts";
 import { MINUTE, NAMESPACES } from "./namespaces.ts";
@@ -16,6 +16,8 @@ export interface ContainerSettings {
   readonly heartbeatMs?: number;
   /** Age of the connections, in ms. Default: 10 minutes, so that their `$connect` has certainly finished. */
   readonly ageMs?: number;
+  /** Stored requests that run here at the same time. Default: none. */
+  readonly workers?: number;
   /** Called with the user of each `$disconnect`. */
   readonly onDisconnect?: (user: string | undefined) => void;
 }
@@ -39,7 +41,7 @@ export class Container {
   readonly #handler: WebSocketHandler;
 
   constructor({ stores, connections, now, startedAt, ...settings }: ContainerOptions) {
-    const { auth, heartbeatMs, ageMs = 10 * MINUTE, onDisconnect } = settings;
+    const { auth, heartbeatMs, ageMs = 10 * MINUTE, workers = 0, onDisconnect } = settings;
     this.stores = stores;
     this.#connections = connections;
     this.#now = now;
@@ -49,6 +51,8 @@ export class Container {
       channels: openChannels(NAMESPACES),
       connections,
       now,
+      // An order takes as long as the machine lets it.
+      requests: { workers, gatherMs: 0, leaseMs: 60 * MINUTE },
       logger: jsonLogger({ level: "silent" }),
       middleware: [
         ...(auth === undefined ? [identifyByQuery] : []),
@@ -60,6 +64,7 @@ export class Container {
       ...(auth === undefined ? {} : { auth }),
       ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
     });
+    this.streamer.request("work", { estimatedMs: MINUTE }, work);
     this.#handler = this.streamer.app.webSocketHandler();
   }
 
@@ -100,6 +105,12 @@ export class Container {
       requestContext: { connectedAt: this.#connectedAt, requestTimeEpoch: this.#now() },
     };
   }
+}
+
+async function work(_input: unknown, { progress, output }: RequestContext): Promise<string> {
+  progress(50);
+  for (const text of ["one ", "two "]) await output.write(text);
+  return "done";
 }
 
 async function identifyByQuery(ctx: AnyContext, next: () => Promise<void>): Promise<void> {

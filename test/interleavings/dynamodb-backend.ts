@@ -18,8 +18,13 @@ import { clientWithSteps } from "./steps.ts";
 /** Tables in the tests' DynamoDB Local. A step is a request. */
 export async function dynamoDBBackend(): Promise<Backend> {
   const id = randomUUID();
-  const names = { tableName: `connections-${id}`, scheduleTableName: `schedule-${id}` };
+  const names = {
+    tableName: `connections-${id}`,
+    scheduleTableName: `schedule-${id}`,
+    requestTableName: `requests-${id}`,
+  };
   await createTables({ client: localClient(), ...names });
+  const { requestTableName } = names;
   const channels = await ChannelTables.create();
   const clock = new TestClock();
   const { now } = clock;
@@ -32,7 +37,7 @@ export async function dynamoDBBackend(): Promise<Backend> {
     const { messageTableName, memberTableName } = channels;
     const usual = { client, now, timeoutMs };
     return {
-      store: dynamoDBChannelStore({ messageTableName, memberTableName, ...usual }),
+      store: dynamoDBChannelStore({ messageTableName, memberTableName, requestTableName, ...usual }),
       // With a limit, a row and its count change in one transaction.
       connectionStore: dynamoDBConnectionStore({
         tableName: names.tableName,

@@ -3,6 +3,7 @@ import type { OrderOptions } from "../support/interleaving.ts";
 import { type Backend, memoryBackend, sqliteBackend } from "./backend.ts";
 import { FAN_OUT } from "./fan-out.scenarios.ts";
 import { LIVE_STREAMS } from "./live-stream.scenarios.ts";
+import { REQUESTS } from "./request.scenarios.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import { backendWithBug, SEEDED_BUGS } from "./seeded-bugs.ts";
 import { play } from "./simulation.ts";
@@ -12,8 +13,8 @@ const ORDERS: OrderOptions = { switches: 1, random: process.env.PROPERTY_SEED ==
 
 describe.each([
   ["memory", memoryBackend, SCENARIOS],
-  // Its file holds the messages and the log of the live streams. All else is in memory.
-  ["SQLite", sqliteBackend, { ...FAN_OUT, ...LIVE_STREAMS }],
+  // Its file holds the messages, the log of the live streams and the requests. All else is in memory.
+  ["SQLite", sqliteBackend, { ...FAN_OUT, ...LIVE_STREAMS, ...REQUESTS }],
 ] as const)("On %s, the promises hold in each order of", (_name, create, scenarios) => {
   let backend: Backend;
   beforeAll(() => {

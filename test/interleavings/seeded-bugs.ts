@@ -1,5 +1,11 @@
 // Bugs in the stores. A scenario must find each of them.
-import type { ChannelHistory, ChannelMembers, ConnectionStore, Schedule } from "../../src/store/index.ts";
+import type {
+  ChannelHistory,
+  ChannelMembers,
+  ConnectionStore,
+  RequestStore,
+  Schedule,
+} from "../../src/store/index.ts";
 import { withMethods } from "../history/seeded-bugs.ts";
 import { collect } from "../streamer/simulation.ts";
 import type { Backend, Stores } from "./backend.ts";
@@ -28,6 +34,37 @@ export const SEEDED_BUGS: { readonly [bug: string]: SeededBug } = {
       });
     },
     scenario: "a publish and a reconnect",
+  },
+  "a process that remembers that nobody watches a request": {
+    seed: (stores) => {
+      const { members } = stores.store;
+      const unwatched = new Set<string>();
+      const listMembers: ChannelMembers["listMembers"] = async function* (channel, ...rest) {
+        if (unwatched.has(channel)) return;
+        const pages = await collect(members.listMembers(channel, ...rest));
+        if (pages.length === 0) unwatched.add(channel);
+        yield* pages;
+      };
+      return withBugs(stores, { members: { listMembers } });
+    },
+    scenario: "a request's run and a watcher that attaches",
+  },
+  "a watcher that joins after the output was read": {
+    seed: (stores) => {
+      const { members, requests } = stores.store;
+      const joins: (() => Promise<unknown>)[] = [];
+      return withBugs(stores, {
+        members: { add: async (...args) => joins.push(() => members.add(...args)) < 0 },
+        requests: {
+          readOutput: async (...args) => {
+            const page = await requests!.readOutput(...args);
+            for (const add of joins.splice(0)) await add();
+            return page;
+          },
+        },
+      });
+    },
+    scenario: "a request's run and a watcher that attaches",
   },
   "a user who is looked up before the join is stored": {
     seed: (stores) => {
@@ -136,6 +173,7 @@ export function backendWithBug(backend: Backend, { seed }: SeededBug): Backend {
 interface Bugs {
   readonly history?: Partial<ChannelHistory>;
   readonly members?: Partial<ChannelMembers>;
+  readonly requests?: Partial<RequestStore>;
   readonly connectionStore?: Partial<ConnectionStore>;
   readonly schedule?: Partial<Schedule>;
 }
@@ -143,8 +181,9 @@ interface Bugs {
 function withBugs({ store, connectionStore, schedule }: Stores, bugs: Bugs): Stores {
   const history = withMethods(store.history, bugs.history);
   const members = withMethods(store.members, bugs.members);
+  const requests = store.requests && withMethods(store.requests, bugs.requests);
   return {
-    store: { ...store, history, members },
+    store: { ...store, history, members, ...(requests && { requests }) },
     connectionStore: withMethods(connectionStore, bugs.connectionStore),
     schedule: withMethods(schedule, bugs.schedule),
   };

@@ -23,11 +23,13 @@ export function withSteps<Port extends object>(port: Port, step: Step): Port {
 }
 
 /** Runs every call of a channel store as a step. */
-export function channelStoreWithSteps({ history, members, chunks }: ChannelStore, step: Step): ChannelStore {
+export function channelStoreWithSteps(store: ChannelStore, step: Step): ChannelStore {
+  const { history, members, chunks, requests } = store;
   return {
     history: withSteps(history, step),
     members: withSteps(members, step),
     chunks: withSteps(chunks, step),
+    ...(requests && { requests: withSteps(requests, step) }),
   };
 }
 
