@@ -91,13 +91,22 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
       store.saveCheckpoint(lease(), "x".repeat(10_000)),
     );
     await expectDocumented(DOCUMENTED.finishLarge, () => complete("x".repeat(800)));
+    const { createLarge, claim: claimed, finishLarge } = DOCUMENTED;
+    expect(DOC).toContain(`${createLarge.writes + claimed.writes + finishLarge.writes} with both`);
   });
 
   it("a claim with limits", async () => {
     await store.create(request());
     const counted = { now: table.now(), leaseUntil: table.now() + MINUTE, countFor: "tenant-1" };
     await expectDocumented(DOCUMENTED.claimCounted, () => store.claim(lease(), counted));
-    await complete("x".repeat(250));
+    const progress = { percentage: 90, message: "Adding up" };
+    const end = {
+      state: "COMPLETED",
+      result: "x".repeat(250),
+      expiresAt: table.now() + MINUTE,
+      progress,
+    } as const;
+    await store.finish(lease(), end, table.now());
     expect(counter.take().writes).toBe(DOCUMENTED.finish.writes);
   });
 

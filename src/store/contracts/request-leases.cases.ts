@@ -125,6 +125,27 @@ export function requestLeaseCases(runner: TestRunner, createStore: CreateRequest
     assert.deepEqual((await store().get(key("r1")))?.progress, { percentage: 100 });
   });
 
+  it("stores the last progress with each outcome", async () => {
+    const progress = { percentage: 60, message: "\u00e9", details: [1] };
+    const at = { dueAt: underTest.now(), expiresAt: underTest.now() + MINUTE };
+    const outcomes = [
+      { state: "PENDING", progress },
+      { state: "RETRYING", failure: FAILURE, dueAt: at.dueAt, progress },
+      { state: "FAILED", failure: FAILURE, expiresAt: at.expiresAt, progress },
+      { state: "COMPLETED", result: "x".repeat(280), expiresAt: at.expiresAt, progress },
+    ] as const;
+    for (const outcome of outcomes) {
+      await start(outcome.state, "t1");
+      await store().renew(lease(outcome.state, "t1"), {
+        leaseUntil: at.expiresAt,
+        progress: { percentage: 5 },
+      });
+      assert.equal(await finish(outcome.state, "t1", outcome), true);
+      assertMatches(await store().get(key(outcome.state)), { state: outcome.state, progress });
+    }
+    assert.deepEqual(await store().readResult(key("COMPLETED")), { result: "x".repeat(280) });
+  });
+
   it("replaces the checkpoint, which each later worker gets", async () => {
     await start("r1", "t1");
     for (const checkpoint of [{ done: 1 }, null, { done: 2 }]) {

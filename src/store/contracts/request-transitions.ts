@@ -93,7 +93,8 @@ export function finishRecord(
 ): RequestRecord | undefined {
   if (!holdsLease(record, lease)) return undefined;
   const { request } = record;
-  const changes = { state: outcome.state, updatedAt: now };
+  const { state, progress } = outcome;
+  const changes = { state, updatedAt: now, ...(progress && { progress }) };
   switch (outcome.state) {
     case "COMPLETED":
       return { ...record, request: change(request, changes), expiresAt: outcome.expiresAt };

@@ -108,15 +108,17 @@ export interface ClaimedRequest {
   readonly output: OutputHead;
 }
 
-/** How an attempt ends. */
-export type AttemptOutcome =
-  /** @property expiresAt ms since the epoch: the request, its output and result may be removed then */
+/** How an attempt ends. `progress`: the last one, unless `renew` has stored it. */
+export type AttemptOutcome = {
+  readonly progress?: RequestProgress;
+} /** @property expiresAt ms since the epoch: the request, its output and result may be removed then */ & (
   | { readonly state: "COMPLETED"; readonly result: Json; readonly expiresAt: number }
   | { readonly state: "FAILED"; readonly failure: RequestFailure; readonly expiresAt: number }
   /** @property dueAt ms since the epoch: time of the next attempt */
   | { readonly state: "RETRYING"; readonly failure: RequestFailure; readonly dueAt: number }
   /** The worker hands the request over: the attempt goes on elsewhere. */
-  | { readonly state: "PENDING" };
+  | { readonly state: "PENDING" }
+);
 
 /** A part of a request's output: the chunks that its handler wrote within a short time. */
 export interface OutputItem {

@@ -49,7 +49,7 @@ it("sends the last one before its end, and nothing after it", async () => {
   expect(percentages(sent)).toEqual([10, 30]);
 });
 
-it("has sent and stored the last one when it ends, however long that takes", async () => {
+it("has sent the last one when it ends, however long that takes, and returns it unless it is stored", async () => {
   const waiting: (() => void)[] = [];
   const [sent, stored]: RequestProgress[][] = [[], []];
   const takeSlowly = (taken: RequestProgress[] | undefined) => async (progress: RequestProgress) => {
@@ -61,8 +61,9 @@ it("has sent and stored the last one when it ends, however long that takes", asy
   progress.report(10);
   progress.report(50);
   let isClosed = false;
-  const closed = progress.close().then(() => {
+  const closed = progress.close().then((unstored) => {
     isClosed = true;
+    return unstored;
   });
   for (let pass = 0; pass < 2; pass++) {
     // Longer than each interval.
@@ -70,11 +71,17 @@ it("has sent and stored the last one when it ends, however long that takes", asy
     expect(isClosed).toBe(false);
     for (const finish of waiting.splice(0)) finish();
   }
-  await closed;
-  expect([percentages(sent!), percentages(stored!)]).toEqual([
-    [10, 50],
-    [10, 50],
-  ]);
+  expect(await closed).toEqual({ percentage: 50 });
+  expect([percentages(sent!), percentages(stored!)]).toEqual([[10, 50], [10]]);
+  // The write of the end failed.
+  expect(await progress.close()).toEqual({ percentage: 50 });
+});
+
+it("returns nothing when the last one is stored", async () => {
+  const { progress, stored } = reporter();
+  progress.report(10);
+  expect(await progress.close()).toBeUndefined();
+  expect(percentages(stored)).toEqual([10]);
 });
 
 it("sends nothing more once it is cancelled", async () => {

@@ -17,7 +17,7 @@ interface ProgressReporterOptions {
   readonly logger: Logger;
   /** Never rejects. */
   readonly send: (progress: RequestProgress) => Promise<unknown>;
-  /** Stores the latest progress. Never rejects. */
+  /** Stores the latest progress, except the last one. Never rejects. */
   readonly store: (progress: RequestProgress) => Promise<unknown>;
 }
 
@@ -28,6 +28,7 @@ export class ProgressReporter {
   readonly #storing: Throttle<RequestProgress>;
   #percentage = 0;
   #isClosed = false;
+  #unstored: RequestProgress | undefined;
 
   constructor(options: ProgressReporterOptions) {
     this.#options = options;
@@ -51,10 +52,13 @@ export class ProgressReporter {
     this.#storing.push(progress);
   }
 
-  /** Sends and stores the last progress, and nothing more. */
-  async close(): Promise<void> {
+  /** Sends the last progress, and nothing more. @returns it, if it is not stored: the write that ends the attempt takes it */
+  async close(): Promise<RequestProgress | undefined> {
     this.#isClosed = true;
-    await Promise.all([this.#sending.flush(), this.#storing.flush()]);
+    const [unstored] = await Promise.all([this.#storing.take(), this.#sending.flush()]);
+    // That write may fail, and another one follows.
+    this.#unstored ??= unstored;
+    return this.#unstored;
   }
 
   /** Ends without sending anything more. */
@@ -108,6 +112,14 @@ class Throttle<Value> {
       if (this.#passing === undefined) this.#run();
       await this.#passing;
     }
+  }
+
+  /** Ends without passing on the latest value. @returns it */
+  async take(): Promise<Value | undefined> {
+    const waiting = this.#waiting;
+    this.cancel();
+    await this.#passing;
+    return waiting?.value;
   }
 
   cancel(): void {

@@ -148,7 +148,6 @@ export class RequestRun {
           this.#handle(),
         ),
       );
-      await this.#progress.close();
       return await this.#complete(result);
     } catch (error) {
       this.#stop.abort(error);
@@ -245,7 +244,6 @@ export class RequestRun {
     const { request } = this.#claimed;
     if (error instanceof RequestLost) return "lost";
     if (this.#isHandedOver) {
-      await this.#progress.close();
       const isStored = await this.#finish({ state: "PENDING" }).catch(() => false);
       return isStored ? "handed over" : "lost";
     }
@@ -262,7 +260,6 @@ export class RequestRun {
     const outcome: AttemptOutcome = isFinal
       ? { state: "FAILED", failure, expiresAt: now() + settings.keepMs }
       : { state: "RETRYING", failure, dueAt: retryAt };
-    await this.#progress.close();
     const isStored = await this.#finish(outcome).catch(() => false);
     if (!isStored) return "lost";
     if (!isFinal) {
@@ -282,9 +279,11 @@ export class RequestRun {
     throw new RequestLost();
   }
 
-  #finish(outcome: AttemptOutcome): Promise<boolean> {
+  async #finish(outcome: AttemptOutcome): Promise<boolean> {
     const { store, now } = this.#collaborators;
-    return this.#untilStored(() => store.finish(this.#lease, outcome, now()));
+    const progress = await this.#progress.close();
+    const ended = progress === undefined ? outcome : { ...outcome, progress };
+    return this.#untilStored(() => store.finish(this.#lease, ended, now()));
   }
 
   /**

@@ -298,8 +298,9 @@ describe("a stored request", () => {
         throw new LiftError("FULL", { message: "The room is full" });
       },
     ],
-  ])("keeps its last progress when it is %s", async (state, end) => {
-    const { streamer, client } = simulate();
+  ])("keeps its last progress when it is %s, without a write of its own", async (state, end) => {
+    const { streamer, client, store } = simulate();
+    const renew = vi.spyOn(store.requests!, "renew");
     streamer.request("report", LONG, (_, { progress }) => {
       progress(10);
       progress(60, "Writing");
@@ -311,6 +312,7 @@ describe("a stored request", () => {
     expect(await ada.ask("request", { request: "r1" })).toMatchObject({
       data: { state, progress: { percentage: 60, message: "Writing" } },
     });
+    expect(renew.mock.calls.map(([, { progress }]) => progress)).toEqual([{ percentage: 10 }]);
   });
 
   it("completes for a user whose ID is too long for its channel", async () => {

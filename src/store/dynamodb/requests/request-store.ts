@@ -356,12 +356,14 @@ export class DynamoDBRequestStore implements TableStreamRequests {
     outcome: AttemptOutcome,
     now: number,
   ): Promise<StateRow | undefined> {
-    const { set, remove = [], assign } = await this.#transition(retry, lease, row, outcome, now);
+    const progress = outcome.progress && { [NAMES.progress]: json(outcome.progress) };
+    const reported = { ...row, item: { ...row.item, ...progress } };
+    const { set, remove = [], assign } = await this.#transition(retry, lease, reported, outcome, now);
     // The output ends with the last item that the worker knows: a write that it gave up on may still arrive.
     if (row.hasOutput && isFinal(outcome.state)) set[NAMES.output] = number(head.offset);
     const { item } = await this.#table.update(retry, {
       key: stateKey(lease),
-      set: { ...set, [NAMES.state]: { S: outcome.state }, [NAMES.updatedAt]: number(now) },
+      set: { ...set, ...progress, [NAMES.state]: { S: outcome.state }, [NAMES.updatedAt]: number(now) },
       ...(assign === undefined ? {} : { assign }),
       remove: [...remove, NAMES.leaseUntil],
       condition: IS_HELD,
