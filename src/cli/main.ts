@@ -1,6 +1,4 @@
 #!/usr/bin/env node
-import { findMissingPackage, installHint } from "./missing-package.ts";
-
 /** The version in `engines` of package.json; a test compares them. */
 const OLDEST_NODE = "22.19.0";
 
@@ -10,12 +8,7 @@ if (OLDEST_NODE.localeCompare(process.versions.node, undefined, { numeric: true 
 }
 
 // Imported after the check, because the modules use features that older versions of Node lack.
-const { run } = await import("./run.ts").catch((error: unknown) => {
-  const name = findMissingPackage(error);
-  if (name === undefined) throw error;
-  process.stderr.write(`lift-ws: cannot start: ${installHint(name)}\n`);
-  process.exit(1);
-});
+const { run } = await import("./run.ts");
 const exitCode = await run(process.argv.slice(2), process);
 // Exit explicitly, because a handler's pool or interval keeps the process alive. Flush both streams before.
 process.stdout.write("", () => process.stderr.write("", () => process.exit(exitCode)));

@@ -1,30 +1,22 @@
 import { readFileSync } from "node:fs";
 import { type Command, findNearest, formatHelp, type Terminal } from "./arguments.ts";
-import { asyncapi } from "./asyncapi.ts";
-import { cost } from "./cost.ts";
-import { dev } from "./dev.ts";
 import { CliError } from "./errors.ts";
-import { exportTemplates } from "./export.ts";
-import { local } from "./local.ts";
 import { logFailure } from "./log.ts";
-import { reconcile } from "./reconcile.ts";
-import { requests } from "./requests.ts";
-import { rollout } from "./rollout.ts";
-import { token } from "./token.ts";
-import { verify } from "./verify.ts";
+import { findMissingPackage, installHint } from "./missing-package.ts";
 
-const COMMANDS: readonly Command[] = [
-  dev,
-  local,
-  exportTemplates,
-  token,
-  asyncapi,
-  requests,
-  rollout,
-  reconcile,
-  cost,
-  verify,
-];
+/** Loaded when used: all commands together have 500 modules, which took most of the time of a short command. */
+const COMMANDS = new Map<string, () => Promise<Command>>([
+  ["dev", async () => (await import("./dev.ts")).dev],
+  ["local", async () => (await import("./local.ts")).local],
+  ["export", async () => (await import("./export.ts")).exportTemplates],
+  ["token", async () => (await import("./token.ts")).token],
+  ["asyncapi", async () => (await import("./asyncapi.ts")).asyncapi],
+  ["requests", async () => (await import("./requests.ts")).requests],
+  ["rollout", async () => (await import("./rollout.ts")).rollout],
+  ["reconcile", async () => (await import("./reconcile.ts")).reconcile],
+  ["cost", async () => (await import("./cost.ts")).cost],
+  ["verify", async () => (await import("./verify.ts")).verify],
+]);
 
 const EXIT = { done: 0, failed: 1, usage: 2 };
 
@@ -41,20 +33,30 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
 async function dispatch(argv: readonly string[], terminal: Terminal): Promise<number> {
   const [name, ...rest] = argv;
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    terminal.stdout.write(overview());
+    terminal.stdout.write(await overview());
     return name === undefined ? EXIT.usage : EXIT.done;
   }
   if (name === "--version" || name === "-v") {
     terminal.stdout.write(`${version()}\n`);
     return EXIT.done;
   }
-  const command = COMMANDS.find(({ usage }) => usage.name === name);
-  if (command === undefined) throw unknownCommand(name);
+  const load = COMMANDS.get(name);
+  if (load === undefined) throw unknownCommand(name);
+  const command = await loadCommand(load);
   if (wantsHelp(rest)) {
     terminal.stdout.write(formatHelp(command.usage));
     return EXIT.done;
   }
   return command.run(rest, terminal);
+}
+
+async function loadCommand(load: () => Promise<Command>): Promise<Command> {
+  try {
+    return await load();
+  } catch (error) {
+    const missing = findMissingPackage(error);
+    throw missing === undefined ? error : new CliError("FAILED", `cannot start: ${installHint(missing)}`);
+  }
 }
 
 /** Returns whether to show help. It wins over invalid flags. */
@@ -66,21 +68,24 @@ function wantsHelp(argv: readonly string[]): boolean {
 function unknownCommand(name: string): CliError {
   const [kind, known] = name.startsWith("-")
     ? (["flag", ["--help", "--version"]] as const)
-    : (["command", COMMANDS.map(({ usage }) => usage.name)] as const);
+    : (["command", [...COMMANDS.keys()]] as const);
   const hint = findNearest(name, known);
   const reason = `Unknown ${kind} ${name}${hint === undefined ? "" : `; did you mean ${hint}?`}`;
   return new CliError("USAGE", `${reason} (see lift-ws --help)`);
 }
 
-function overview(): string {
-  const width = Math.max(...COMMANDS.map(({ usage }) => usage.name.length));
+async function overview(): Promise<string> {
+  const usages = await Promise.all(
+    [...COMMANDS.values()].map(async (load) => (await loadCommand(load)).usage),
+  );
+  const width = Math.max(...usages.map(({ name }) => name.length));
   return [
     "Run WebSocket applications for API Gateway and Lambda on your machine.",
     "",
     "Usage: lift-ws <command> [flags]",
     "",
     "Commands:",
-    ...COMMANDS.map(({ usage }) => `  ${usage.name.padEnd(width)}  ${usage.summary}`),
+    ...usages.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
     "",
     "Run lift-ws <command> --help for the flags of a command, and lift-ws --version for the version.",
     "",

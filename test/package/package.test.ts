@@ -216,7 +216,7 @@ it("names the package to install when the command misses one", async () => {
   const jose = join(consumer, "node_modules/jose");
   renameSync(jose, `${jose}-away`);
   try {
-    const running = execute("node_modules/.bin/lift-ws", ["--version"], { cwd: consumer });
+    const running = execute("node_modules/.bin/lift-ws", ["token"], { cwd: consumer });
     await expect(running).rejects.toMatchObject({
       code: 1,
       stderr: "lift-ws: cannot start: jose is not installed: npm install jose\n",
