@@ -44,7 +44,7 @@ describe("detached work", () => {
       const { userId, tenantId, action, namespaces, connectionId, requestId, logger: _, event } = ctx;
       const { requestTimeEpoch, apiId, stage } = event.requestContext;
       seen.push({ userId, tenantId, action, namespaces, connectionId, requestId });
-      seen.push({ requestTimeEpoch, apiId, stage });
+      seen.push({ requestTimeEpoch, apiId, stage, isBase64Encoded: event.isBase64Encoded });
       seen.push([ctx.body("id"), ctx.body("action"), ctx.remainingTime(), ctx.lambda.functionName]);
       await next();
       await ctx.reply("done");
@@ -54,7 +54,7 @@ describe("detached work", () => {
     const { userId, tenantId, action, connectionId, id: requestId } = detached;
     expect(seen).toEqual([
       { userId, tenantId, action, namespaces: [], connectionId, requestId },
-      { requestTimeEpoch: NOW, apiId: "abc", stage: "live" },
+      { requestTimeEpoch: NOW, apiId: "abc", stage: "live", isBase64Encoded: false },
       ["m1", "report", 5_000, "worker"],
     ]);
     expect(connections.jsonSentTo("c1")).toEqual(["done"]);
