@@ -9,8 +9,15 @@ export interface MutationRun {
   readonly tries?: { readonly [test: string]: readonly string[] } | undefined;
   /** A mutant's calls after which it throws, so that an endless loop ends. */
   readonly hitLimits?: { readonly [mutant: string]: number } | undefined;
-  /** ms that a test of each file may take with a mutant, by the file's path. */
-  readonly testMs?: { readonly [file: string]: number };
+  /** Limits of a test with a mutant, by the path of its file. */
+  readonly limits?: { readonly [file: string]: Limits };
+}
+
+export interface Limits {
+  /** ms of processor time, and of a test on the clock. */
+  readonly testMs: number;
+  /** ms in which the process does nothing. A busy machine does not make them longer, so they may be short. */
+  readonly idleMs: number;
 }
 
 /** Calls of each mutant. */

@@ -6,13 +6,15 @@ import { join, relative } from "node:path";
 import { Writable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import { createVitest, type TestRunResult, type TestSpecification, type Vitest } from "vitest/node";
-import { type Coverage, type Finding, type MutationRun, TIMEOUT } from "./findings.ts";
+import { type Coverage, type Finding, type Limits, type MutationRun, TIMEOUT } from "./findings.ts";
 import type { Mutant } from "./mutants.ts";
 import type { Part } from "./parts.ts";
 
 /** A test with a mutant may take this long, in ms, and `SLOWDOWN` times as long as the slowest unchanged test of its file. */
 const TEST_MS = 20_000;
 const SLOWDOWN = 10;
+/** The same for the time in which a test only waits, in ms. */
+const IDLE_MS = 3_000;
 /** Limit of a test of the unchanged code, in ms. */
 const UNCHANGED_TEST_MS = 300_000;
 /** A mutant is called this many times as often as in the unchanged code before it counts as an endless loop. */
@@ -39,8 +41,7 @@ interface TestFile {
   readonly specification: TestSpecification;
   /** ms that it takes with the unchanged code. */
   readonly durationMs: number;
-  /** Limit of a test with a mutant, in ms. */
-  readonly testMs: number;
+  readonly limits: Limits;
   readonly coverage: Coverage;
 }
 
@@ -118,7 +119,7 @@ export class MutationRunner {
         return {
           specification: specifications.find(({ moduleId }) => moduleId === module.moduleId)!,
           durationMs: module.diagnostic().duration,
-          testMs: Math.round(Math.max(TEST_MS, SLOWDOWN * Math.max(0, ...durations))),
+          limits: limitsFor(Math.max(0, ...durations)),
           coverage: takeCoverage(join(folder, `${module.moduleId}.json`)),
         };
       });
@@ -275,10 +276,10 @@ export class MutationRunner {
     files: readonly TestFile[],
     run: Pick<MutationRun, "mutant" | "tries">,
   ): Promise<string | undefined> {
-    const testMs = Object.fromEntries(
-      files.map(({ specification, testMs }) => [specification.moduleId, testMs]),
+    const limits = Object.fromEntries(
+      files.map(({ specification, limits }) => [specification.moduleId, limits]),
     );
-    this.#vitest.provide("mutation", { folder: this.#folder, hitLimits: this.#hitLimits(), testMs, ...run });
+    this.#vitest.provide("mutation", { folder: this.#folder, hitLimits: this.#hitLimits(), limits, ...run });
     const { testModules, unhandledErrors } = await this.#vitest.runTestSpecifications(
       files.map(({ specification }) => specification),
     );
@@ -303,6 +304,14 @@ export class MutationRunner {
     }
     return limits;
   }
+}
+
+/** @param slowestMs time of the slowest unchanged test of a file, in ms */
+function limitsFor(slowestMs: number): Limits {
+  return {
+    testMs: Math.round(Math.max(TEST_MS, SLOWDOWN * slowestMs)),
+    idleMs: Math.round(Math.max(IDLE_MS, SLOWDOWN * slowestMs)),
+  };
 }
 
 /** The test processes that are running. */

@@ -2,7 +2,7 @@
 import { appendFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Worker } from "node:worker_threads";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, TestRunner, vi } from "vitest";
 import { type Coverage, type Finding, type MutationRun, TIMEOUT, VAIN_WAIT } from "./findings.ts";
 
 declare module "vitest" {
@@ -36,8 +36,11 @@ const { testPath = "unknown" } = expect.getState();
 const report = join(run.folder, `${testPath}.json`);
 mkdirSync(dirname(report), { recursive: true });
 
-if (run.testMs !== undefined) {
-  const testMs = run.testMs[testPath] ?? 0;
+const { setInterval, clearInterval, performance } = globalThis;
+
+const limits = run.limits?.[testPath];
+if (limits !== undefined) {
+  const { testMs, idleMs } = limits;
   const heartbeat = startWatchdog(testMs);
   beforeEach(heartbeat);
   vi.setConfig({ testTimeout: testMs, hookTimeout: testMs });
@@ -45,6 +48,10 @@ if (run.testMs !== undefined) {
   const { waitFor, waitUntil } = vi;
   vi.waitFor = (check, options) => waitFor(check, impatient(options)).catch(throwVain);
   vi.waitUntil = (check, options) => waitUntil(check, impatient(options)).catch(throwVain);
+  // biome-ignore lint/correctness/noEmptyPattern: Vitest requires a pattern
+  beforeAll(({}, suite) => {
+    for (const test of testsOf(suite as TestNode)) limitIdleTime(test, idleMs);
+  });
   if (run.tries === undefined) runWith(run.mutant);
   else tryMutants(run.tries);
 } else {
@@ -91,6 +98,30 @@ function startWatchdog(testMs: number): () => void {
   return () => watchdog.postMessage(undefined);
 }
 
+/** Fails a test that only waits. */
+function limitIdleTime(test: object, idleMs: number): void {
+  const runTest = TestRunner.getTestFn(test);
+  // Its declared type lacks the function.
+  const setTestFn = TestRunner.setTestFn as (test: object, run: () => Promise<void>) => void;
+  setTestFn(test, async () => {
+    const idle = Promise.withResolvers<never>();
+    const start = performance.eventLoopUtilization();
+    const timer = setInterval(() => {
+      if (performance.eventLoopUtilization(start).idle < idleMs) return;
+      idle.reject(new Error(`${VAIN_WAIT}idle for ${idleMs} ms`));
+    }, 200);
+    try {
+      await Promise.race([runTest(), idle.promise]);
+    } finally {
+      clearInterval(timer);
+    }
+  });
+}
+
+function testsOf(node: TestNode): TestNode[] {
+  return node.type === "test" ? [node] : (node.tasks ?? []).flatMap(testsOf);
+}
+
 function switchOn(mutant: string | undefined): void {
   namespace.activeMutant = mutant;
   namespace.hitCount = mutant === undefined ? undefined : 0;
@@ -120,21 +151,20 @@ function tryMutants(tries: { readonly [test: string]: readonly string[] }): void
   let passesUnchanged = true;
   let errorsBefore = 0;
 
-  const visit = (node: TestNode): void => {
-    for (const child of node.tasks ?? []) visit(child);
-    if (node.type !== "test") return;
-    // Vitest reads it when the test starts.
-    Object.defineProperty(node, "repeats", {
-      get: () => {
-        mutants = (tries[node.id] ?? []).filter((mutant) => !isDecided(mutant));
-        failures = new Map();
-        passesUnchanged = true;
-        return mutants.length === 0 ? 0 : mutants.length + 1;
-      },
-    });
-  };
   // biome-ignore lint/correctness/noEmptyPattern: Vitest requires a pattern
-  beforeAll(({}, suite) => visit(suite as TestNode));
+  beforeAll(({}, suite) => {
+    for (const test of testsOf(suite as TestNode)) {
+      // Vitest reads it when the test starts.
+      Object.defineProperty(test, "repeats", {
+        get: () => {
+          mutants = (tries[test.id] ?? []).filter((mutant) => !isDecided(mutant));
+          failures = new Map();
+          passesUnchanged = true;
+          return mutants.length === 0 ? 0 : mutants.length + 1;
+        },
+      });
+    }
+  });
   beforeEach(({ task }) => {
     const mutant = mutants[(task.result?.repeatCount ?? 0) - 1];
     if (mutant !== undefined) add({ tries: mutant, test: task.id });
