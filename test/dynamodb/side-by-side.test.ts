@@ -83,7 +83,8 @@ describe.each(pairs)("functions of $first and $second on one table", ({ first, s
     return {
       connectionStore,
       tick: () => streamer.app.tick(),
-      connect: (user: string) => handle(connectEvent({ ...common(user), query: { user } }), lambdaContext()),
+      connect: (user: string, connectionId = user) =>
+        handle(connectEvent({ ...common(connectionId), query: { user } }), lambdaContext()),
       disconnect: (user: string) => handle(disconnectEvent(common(user)), lambdaContext()),
       send,
       ask: (user: string, action: string, payload: object) => send(user, { action, payload }),
@@ -152,10 +153,15 @@ describe.each(pairs)("functions of $first and $second on one table", ({ first, s
   it("share long requests: one accepts a request, and the other runs it", async () => {
     const call = { id: "r1", action: "report", payload: { year: 2026 } };
     expect(await one.send("ada", call)).toMatchObject({ type: "acknowledgment" });
+    await one.connect("ada", "phone");
+    await one.ask("phone", "subscribe", { channels: [{ channel: "request:r1" }] });
     await other.tick();
-    await vi.waitFor(() =>
-      expect(frames("ada").at(-1)).toMatchObject({ type: "complete", request_id: "r1" }),
-    );
+    for (const connection of ["ada", "phone"]) {
+      await vi.waitFor(() =>
+        expect(frames(connection).at(-1)).toMatchObject({ type: "complete", request_id: "r1" }),
+      );
+    }
+    await one.disconnect("phone");
     const end = frames("ada").at(-1);
     expect(end).toMatchObject({ result: { rows: 512 }, output: 1 });
     expect(await one.send("ada", call)).toEqual(end);
