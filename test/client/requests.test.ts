@@ -55,8 +55,13 @@ async function startServer(store: ChannelStore = memoryChannelStore()) {
       return { text: "x".repeat(150_000) };
     })
     .request("large", { estimatedMs: 60_000, output: z.array(z.string()) }, () => [HUGE]);
+  const app = streamer.app.webSocket(
+    "pay",
+    { input: z.object({ cents: z.number() }), output: z.object({ paid: z.number(), by: z.string() }) },
+    (ctx) => ({ paid: ctx.input.cents, by: ctx.userId ?? "" }),
+  );
   const gateway = createGateway({ handler: (event, context) => handler(event, context) });
-  const handler = streamer.app.webSocketHandler({ connections: gateway });
+  const handler = app.webSocketHandler({ connections: gateway });
   await gateway.listen({ port: 0 });
   onTestFinished(() => gateway.close({ drainMs: 1, spreadMs: 1 }));
   return {
@@ -66,7 +71,7 @@ async function startServer(store: ChannelStore = memoryChannelStore()) {
       for await (const { id } of connectionStore.listByUser(user)) await gateway.disconnect(id);
     },
     person: (token: string) => {
-      const client = createClient<typeof streamer>({
+      const client = createClient<typeof streamer & typeof app>({
         url: gateway.url,
         token,
         reconnectBaseMs: 10,
@@ -84,6 +89,15 @@ it("are answered in place, or refused with the places of the input's issues", as
   const client = person("ann");
   expect(await client.request("add", { a: 1, b: 2 })).toEqual({ sum: 3 });
   await expect(client.request("add", { a: 1, b: "2" as never })).rejects.toMatchObject({
+    code: "VALIDATION_ERROR",
+  });
+});
+
+it("reach a route of the application that answers", async () => {
+  const { person } = await startServer();
+  const client = person("ann");
+  expect(await client.request("pay", { cents: 5 })).toEqual({ paid: 5, by: "ann" });
+  await expect(client.request("pay", { cents: "5" as never })).rejects.toMatchObject({
     code: "VALIDATION_ERROR",
   });
 });
