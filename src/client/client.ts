@@ -109,12 +109,17 @@ export function createClient<Server extends ServerTypes = ServerTypes<JsonNamesp
 
 type FeatureMethods = RequestMethods & PresenceMethods & StreamMethods & BlobMethods;
 
-/** The methods of each feature. */
-const FEATURES: { readonly [feature: string]: readonly (keyof FeatureMethods)[] } = {
-  requests: ["request", "attach", "requests"],
-  presence: ["presence", "setPresence", "members"],
-  streams: ["stream"],
-  blobs: ["upload", "download"],
+/** The feature of each method. */
+const METHODS: { readonly [Method in keyof FeatureMethods]: string } = {
+  request: "requests",
+  attach: "requests",
+  requests: "requests",
+  presence: "presence",
+  setPresence: "presence",
+  members: "presence",
+  stream: "streams",
+  upload: "blobs",
+  download: "blobs",
 };
 
 function buildClient(settings: ResolvedOptions): Client {
@@ -140,12 +145,10 @@ function buildClient(settings: ResolvedOptions): Client {
     history: (channel, given) => requests.query("history", { ...given, channel }),
   };
   const client = basics as Client;
-  for (const [feature, methods] of Object.entries(FEATURES)) {
-    for (const method of methods) {
-      client[method] = () => {
-        throw featureMissing(method, feature);
-      };
-    }
+  for (const [method, feature] of Object.entries(METHODS)) {
+    client[method as keyof FeatureMethods] = () => {
+      throw featureMissing(method, feature);
+    };
   }
   for (const feature of settings.use) Object.assign(client, feature.install(core as never));
   return client;

@@ -1,5 +1,4 @@
 import type { ChannelIn, JsonNamespaces, Namespaces } from "../../protocol/index.ts";
-import type { Clock } from "../clock.ts";
 import type { ClientCore } from "../core.ts";
 import { ClientError } from "../errors.ts";
 import type { ClientFeature } from "../feature.ts";
@@ -27,35 +26,24 @@ export function blobs(): ClientFeature {
 }
 
 function installBlobs({ settings: { clock }, requests }: ClientCore): BlobMethods {
+  /** Sends an HTTP request to a URL from the server. @throws {ClientError} TRANSFER_FAILED, ABORTED */
+  const transfer = async (url: string, { signal }: RequestOptions, init?: RequestInit) => {
+    const response = await withTimeout(clock, { signal }, (ending) =>
+      fetch(url, { ...init, signal: ending }).catch((cause: unknown) => cause),
+    );
+    if (response instanceof Response && response.ok) return response;
+    throw new ClientError("TRANSFER_FAILED", "The transfer failed", { cause: response });
+  };
   return {
     async upload(channel, file, options = {}) {
       const payload = { channel, bytes: file.size, contentType: file.type || undefined };
       const { blob, url, headers } = await requests.request("upload", payload, options);
-      await transfer(clock, url, options, { method: "PUT", headers, body: file });
+      await transfer(url, options, { method: "PUT", headers, body: file });
       return blob;
     },
     async download(channel, blob, options = {}) {
       const { url } = await requests.request("download", { channel, blob }, options);
-      return transfer(clock, url, options);
+      return transfer(url, options);
     },
   };
-}
-
-/** Sends an HTTP request to a URL from the server. @throws {ClientError} TRANSFER_FAILED, ABORTED */
-export async function transfer(
-  clock: Clock,
-  url: string,
-  { signal }: RequestOptions,
-  init?: RequestInit,
-): Promise<Response> {
-  const response = await withTimeout(clock, { signal }, (ending) =>
-    fetch(url, { ...init, signal: ending }).catch((cause: unknown) => cause),
-  );
-  if (response instanceof Response && response.ok) return response;
-  throw transferFailed(response);
-}
-
-/** @param cause the store's response, or the error of the network */
-export function transferFailed(cause: unknown, retry = false): ClientError {
-  return new ClientError("TRANSFER_FAILED", "The transfer failed", { retry, cause });
 }

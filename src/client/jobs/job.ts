@@ -10,9 +10,9 @@ import {
   parseChannelName,
   type RequestInfo,
   type ResponseMessage,
+  type Results,
   utf8Length,
 } from "../../protocol/index.ts";
-import { transfer, transferFailed } from "../channels/blobs.ts";
 import type { Channel } from "../channels/channel.ts";
 import { type Repairable, repairGap } from "../channels/gap-repair.ts";
 import { MessageOrder } from "../channels/message-order.ts";
@@ -228,12 +228,12 @@ export class RequestJob implements Repairable {
     let downloads = 0;
     try {
       await this.#core.requests.retry({ signal }, async (session) => {
-        for (let more = true; more && text.length < bytes; ) {
+        let piece: Results["result"];
+        do {
           const payload = { request: this.id, from: text.length };
-          const piece = await session.request("result", payload, { signal });
+          piece = await session.request("result", payload, { signal });
           text += piece.url ? await this.#download(piece.url, bytes, ++downloads) : piece.text;
-          more = piece.more && piece.text !== "";
-        }
+        } while (piece.more && piece.text && text.length < bytes);
       });
       this.#end({ result: JSON.parse(text) }, output);
     } catch (cause) {
@@ -246,18 +246,16 @@ export class RequestJob implements Repairable {
 
   /** Each try has a new URL, so the server has just answered: a network error is not that of a lost connection. */
   async #download(url: string, bytes: number, tries: number): Promise<string> {
-    let text: string;
     try {
-      const response = await transfer(this.#core.settings.clock, url, { signal: this.signal });
-      text = await response.text();
-    } catch (error) {
-      const { cause = error } = error as ClientError;
+      const response = await fetch(url, { signal: this.signal });
+      const text = await response.text();
+      if (response.ok && utf8Length(text) === bytes) return text;
+      throw response;
+    } catch (cause) {
       // A store that refuses would refuse again.
-      const isRefused = cause instanceof Response && cause.status < 500;
-      throw transferFailed(cause, !isRefused && tries < MAX_DOWNLOADS);
+      const retry = tries < MAX_DOWNLOADS && !((cause as Response).status < 500);
+      throw new ClientError("TRANSFER_FAILED", "The transfer failed", { retry, cause });
     }
-    if (utf8Length(text) !== bytes) throw new Error(`The result does not have ${bytes} bytes`);
-    return text;
   }
 
   #setProgress(progress: Progress): void {
