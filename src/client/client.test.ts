@@ -222,6 +222,24 @@ describe("presence", () => {
     expect(server.actions.at(-1)).toBe("unsubscribe");
   });
 
+  it("waits for the next connection when this one closes, and rejects when the server refuses the list", async () => {
+    const { client, clock, server, errors } = await connected({ url: "ws://model/?user=ada" });
+    client.subscribe("room:a");
+    await clock.pass(10);
+    const members = client.members("room:a");
+    client.disconnect();
+    await clock.pass(10);
+    client.connect();
+    await clock.pass(10);
+    await members.ready;
+    expect([[...members.users.keys()], errors]).toEqual([["ada"], []]);
+    server.intercept = ({ action }) => (action === "presence" ? "FORBIDDEN" : undefined);
+    const refused = expect(client.members("room:a").ready).rejects.toMatchObject({ code: "FORBIDDEN" });
+    await clock.pass(10);
+    await refused;
+    expect(errors).toMatchObject([{ code: "FORBIDDEN" }]);
+  });
+
   it("rejects when the server refuses the channel", async () => {
     const { client, clock } = await connected();
     const refused = expect(client.members("secret:a").ready).rejects.toMatchObject({ code: "FORBIDDEN" });

@@ -132,6 +132,43 @@ describe("subscribing", () => {
     expect([first.calls, second.calls, third.calls]).toEqual([[], [], [1]]);
   });
 
+  it("leaves again after an error that may pass, and not after another", async () => {
+    for (const [code, count] of [
+      ["STORE_FAILED", 3],
+      ["FORBIDDEN", 1],
+    ] as const) {
+      const all = await connected();
+      const { subscription } = listen(all, "room:a");
+      await all.clock.pass(10);
+      let failures = 2;
+      all.server.intercept = ({ action }) => (action === "unsubscribe" && failures-- > 0 ? code : undefined);
+      subscription.unsubscribe();
+      await all.clock.pass(60_000);
+      expect(asked(all, "unsubscribe")).toHaveLength(count);
+      listen(all, "room:a");
+      await all.clock.pass(10);
+      expect(asked(all, "subscribe")).toHaveLength(2);
+    }
+  });
+
+  it("is ready without recent messages that the server refuses, and reports the error", async () => {
+    const all = await connected();
+    listen(all, "room:a");
+    await all.clock.pass(10);
+    publish(all, "room:a", 1);
+    await all.clock.pass(10);
+    all.server.intercept = ({ action }) => (action === "history" ? "FORBIDDEN" : undefined);
+    const { calls, subscription } = listen(all, "room:a", { recent: 1 });
+    const left = listen(all, "room:a", { recent: 1 });
+    left.subscription.unsubscribe();
+    await all.clock.pass(10);
+    await subscription.ready;
+    publish(all, "room:a", 2);
+    await all.clock.pass(10);
+    expect([calls, left.calls]).toEqual([[2], []]);
+    expect(all.errors).toMatchObject([{ code: "FORBIDDEN" }]);
+  });
+
   it("leaves an unanswered channel that is no longer desired, because the server may have subscribed it", async () => {
     const all = await connected();
     all.server.faults.drop = 1;
