@@ -305,6 +305,17 @@ describe("a user's presence state", () => {
     expect(server.states.get("ada")).toBe("away");
   });
 
+  it("comes from a second subscription to a subscribed channel, and reports its refusal", async () => {
+    const { client, clock, server, errors } = await joined();
+    client.subscribe("room:a", { state: "away" });
+    await clock.pass(10);
+    expect([server.states.get("ada"), server.actions.at(-1)]).toEqual(["away", "set_presence"]);
+    server.intercept = ({ action }) => (action === "set_presence" ? "FORBIDDEN" : undefined);
+    client.subscribe("room:a", { state: "here" });
+    await clock.pass(10);
+    expect([server.states.get("ada"), errors]).toMatchObject(["away", [{ code: "FORBIDDEN" }]]);
+  });
+
   it("stays cleared on the next socket", async () => {
     const { client, clock, server } = await joined();
     void client.setPresence("room:a", "here");

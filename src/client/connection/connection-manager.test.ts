@@ -435,6 +435,24 @@ describe("rotation", () => {
     expect(statuses).toEqual(["connecting", "connected"]);
   });
 
+  it("keeps the old socket when the new one cannot subscribe, and retries", async () => {
+    const { client, clock, server, statuses } = await connected({ maxConnectionMs: 60_000 });
+    const seen: unknown[] = [];
+    client.subscribe("room:a", { onMessage: ({ data }) => seen.push(data) });
+    await clock.pass(10);
+    server.intercept = ({ action }) => (action === "subscribe" ? "STORE_FAILED" : undefined);
+    await clock.pass(60_000);
+    const [old, refused] = server.opened;
+    expect([old!.open, refused!.open]).toEqual([true, false]);
+    server.intercept = () => undefined;
+    server.publish("room:a", 1);
+    await clock.pass(60_000);
+    server.publish("room:a", 2);
+    await clock.pass(10);
+    expect([old!.open, server.sockets.size, seen]).toEqual([false, 1, [1, 2]]);
+    expect(statuses).toEqual(["connecting", "connected"]);
+  });
+
   it("continues with the new socket when the old one ends meanwhile", async () => {
     const { client, clock, server, statuses } = await connected({ maxConnectionMs: 60_000 });
     client.subscribe("room:a");

@@ -544,6 +544,24 @@ describe("the outbox", () => {
     expect(disk.items()[0]).toMatchObject({ data: 1, sentAt: clock.now() - MINUTE / 2 - 10 });
   });
 
+  it("reports a save that fails, and saves with the next change", async () => {
+    const disk = storage();
+    let isFull = true;
+    const full = new Error("full");
+    const save: OutboxStorage["save"] = (items) => (isFull ? Promise.reject(full) : disk.port.save(items));
+    const { client, clock, errors } = setup({ use: [outbox({ ...disk.port, save })] });
+    void client.publish("room:a", 1);
+    await clock.pass(10);
+    expect(errors).toMatchObject([
+      { code: "STORAGE_FAILED", message: "Saving the outbox failed", cause: full },
+    ]);
+    isFull = false;
+    void client.publish("room:a", 2);
+    await clock.pass(10);
+    expect(disk.items()).toMatchObject([{ data: 1 }, { data: 2 }]);
+    expect(errors).toHaveLength(1);
+  });
+
   it("works without a storage that fails, and reports the failure", async () => {
     const fails = () => Promise.reject(new Error("full"));
     const { client, clock, errors } = setup({ use: [outbox({ load: fails, save: fails })] });
