@@ -11,6 +11,11 @@ interface ErrorKind {
   readonly internal?: true;
 }
 
+/** Returns the kind of a mistake in the application. */
+function internal<const Message extends string>(message: Message) {
+  return { status: 500, message, internal: true } as const;
+}
+
 /** Every code that Lift throws or sends. Applications add their own with `new LiftError("MY_CODE", …)`. */
 export const ERROR_CODES = {
   MALFORMED_JSON: { status: 400, message: "The message is not JSON" },
@@ -36,39 +41,25 @@ export const ERROR_CODES = {
   },
   TIMEOUT: { status: 504, message: "The request timed out", retry: true },
 
-  INVALID_OPTION: { status: 500, message: "An option is unknown or invalid", internal: true },
-  INVALID_ROUTE: { status: 500, message: "A route's key, pattern or options are invalid", internal: true },
-  ROUTE_EXISTS: { status: 500, message: "A route is already registered", internal: true },
-  ACTION_EXISTS: { status: 500, message: "A kind of scheduled items already has an action", internal: true },
-  APP_STARTED: { status: 500, message: "The app cannot change after its first event", internal: true },
-  NEXT_CALLED_TWICE: { status: 500, message: "A middleware called next() more than once", internal: true },
-  INVALID_RESULT: { status: 500, message: "The handler returned an invalid result", internal: true },
-  NOT_WEBSOCKET: { status: 500, message: "Context is not from a WebSocket event", internal: true },
-  NOT_CONNECTED: {
-    status: 500,
-    message:
-      "Cannot send to a connection before its $connect has finished; " +
+  INVALID_OPTION: internal("An option is unknown or invalid"),
+  INVALID_ROUTE: internal("A route's key, pattern or options are invalid"),
+  ROUTE_EXISTS: internal("A route is already registered"),
+  ACTION_EXISTS: internal("A kind of scheduled items already has an action"),
+  APP_STARTED: internal("The app cannot change after its first event"),
+  NEXT_CALLED_TWICE: internal("A middleware called next() more than once"),
+  INVALID_RESULT: internal("The handler returned an invalid result"),
+  NOT_WEBSOCKET: internal("Context is not from a WebSocket event"),
+  NOT_CONNECTED: internal(
+    "Cannot send to a connection before its $connect has finished; " +
       "send on its first message, or from another event",
-    internal: true,
-  },
-  IDENTITY_FIXED: {
-    status: 500,
-    message: "The identity of a connection can be set on $connect only",
-    internal: true,
-  },
-  STORE_REQUIRED: {
-    status: 500,
-    message:
-      "Connection state requires the option `connectionStore`; use `ctx.locals` for values of one event",
-    internal: true,
-  },
-  RESERVED_KEY: {
-    status: 500,
-    message: "State keys that begin with `lift:` are reserved",
-    internal: true,
-  },
-  STATE_NOT_JSON: { status: 500, message: "A connection's state must be JSON", internal: true },
-  NOT_JSON: { status: 500, message: "The value cannot be serialized as JSON", internal: true },
+  ),
+  IDENTITY_FIXED: internal("The identity of a connection can be set on $connect only"),
+  STORE_REQUIRED: internal(
+    "Connection state requires the option `connectionStore`; use `ctx.locals` for values of one event",
+  ),
+  RESERVED_KEY: internal("State keys that begin with `lift:` are reserved"),
+  STATE_NOT_JSON: internal("A connection's state must be JSON"),
+  NOT_JSON: internal("The value cannot be serialized as JSON"),
 } as const satisfies { [code: string]: ErrorKind };
 
 /** One of the codes in `ERROR_CODES`. */
