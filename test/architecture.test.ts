@@ -48,6 +48,7 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     requests: ["client"],
   },
   lift: {
+    connect: ["connections"],
     connections: ["scheduler"],
     scheduler: ["connections"],
     middleware: ["connections", "scheduler"],

@@ -43,7 +43,7 @@ import type {
   TickReport,
 } from "./scheduler/scheduled-action.ts";
 import { runTick } from "./scheduler/tick.ts";
-import type { Settings } from "./settings.ts";
+import type { AppSettings } from "./settings.ts";
 
 /** The fields that every WebSocket event has. Loosely typed events fit too, such as those of `@types/aws-lambda`. */
 export interface IncomingEvent {
@@ -120,7 +120,7 @@ export interface RouteTypes<
  * Internal: returns an app's private settings, for `runDetachedWork`. That function is not a method of the app, so that
  * apps without stored requests do not bundle it.
  */
-export let appSettings: (app: Lift) => Settings;
+export let appSettings: (app: Lift) => AppSettings;
 
 /** Default time of a tick, in ms. EventBridge's finest schedule is once a minute. */
 const TICK_MS = 60_000;
@@ -141,7 +141,7 @@ export type EventMethod = "CONNECT" | "MESSAGE" | "DISCONNECT";
  * export const handler = app.webSocketHandler();
  */
 export class Lift<State extends object = AnyState> {
-  readonly #settings: Settings;
+  readonly #settings: AppSettings;
   readonly #defaultHandler: Handler<State> | undefined;
   readonly #router = new Router();
   readonly #messageActions: Actions | undefined;
@@ -383,7 +383,7 @@ export class Lift<State extends object = AnyState> {
     return this;
   }
 
-  #settingsFor({ connections }: HandlerOptions): Settings {
+  #settingsFor({ connections }: HandlerOptions): AppSettings {
     return connections === undefined ? this.#settings : { ...this.#settings, connections };
   }
 

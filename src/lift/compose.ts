@@ -1,3 +1,4 @@
+import { logSafely } from "../internal/log-safely.ts";
 import { type AnyContext, contextInternals } from "./context.ts";
 import { LiftError } from "./errors.ts";
 import type { ScheduledAction, ScheduledEntry } from "./scheduler/scheduled-action.ts";
@@ -72,6 +73,71 @@ function nest(middleware: Middleware, inner: Step, isInnermost: boolean): Step {
   };
 }
 
+/**
+ * Nests the guards, then the other middleware around a route's handler.
+ * @param identify wraps the steps inside of the guards
+ */
+export function composePhases(
+  middleware: readonly Middleware[],
+  handler: Step,
+  identify: (inner: Step) => Step = (inner) => inner,
+): Step {
+  return compose(inPhase(middleware, "guard"), identify(compose(inPhase(middleware), handler, true)));
+}
+
+/** Returns the middleware of a phase; without one, those that run around the handler. */
+export function inPhase(middleware: readonly Middleware[], phase?: Phase): Middleware[] {
+  return middleware.filter((each) => each.phase === phase);
+}
+
+/** Returns a step that runs a handler and sets its result, for chains with middleware. */
+export function setResultOf(handler: Step): Step {
+  return (ctx) => {
+    const returned = handler(ctx);
+    if (isThenable(returned)) return setResultLater(ctx, returned);
+    contextInternals.setResult(ctx, returned);
+  };
+}
+
+async function setResultLater(ctx: AnyContext, returned: PromiseLike<unknown>): Promise<void> {
+  try {
+    contextInternals.setResult(ctx, await returned);
+  } catch (thrown) {
+    contextInternals.recordHandlerError(ctx, thrown);
+    throw thrown;
+  }
+}
+
+/** Runs `work` inside observers. An observer that fails or does not call `next()` does not affect it. */
+export async function observeAll<Result>(
+  ctx: AnyContext,
+  observers: readonly Middleware[],
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const observe = async (index: number): Promise<Result> => {
+    const observer = observers[index];
+    if (observer === undefined) return work();
+    let inside: Promise<Result> | undefined;
+    const next = () => {
+      inside ??= observe(index + 1);
+      return inside;
+    };
+    try {
+      await observer(ctx, async () => void (await next()));
+    } catch (error) {
+      logSafely(ctx.logger, "error", "An observer failed", { error });
+    }
+    return next();
+  };
+  return observe(0);
+}
+
+/** Runs a chain, and waits for `next()` calls that nobody awaited. See `NextTracker.unfinished`. */
+export async function runToEnd(ctx: AnyContext, step: Step): Promise<void> {
+  await step(ctx);
+  await contextInternals.unfinishedNext(ctx);
+}
+
 /** Makes `next().finally(…)` work around any step. */
 function toPromise(returned: unknown): Promise<void> {
   return returned instanceof Promise ? returned : Promise.resolve(returned as undefined);
@@ -84,6 +150,9 @@ function rejectSecondCall(ctx: AnyContext): Promise<void> {
   rejected.catch(ignore);
   return rejected;
 }
+
+/** The handler of `$connect` and `$disconnect` when there is none: they are optional, as they are on the service. */
+export function accept(): void {}
 
 function ignore(): void {}
 

@@ -3,7 +3,8 @@ import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { anyText } from "../../test/support/any-text.ts";
 import { MAX_MESSAGE_BYTES } from "../apigw/index.ts";
-import { Context } from "./context.ts";
+import { AppContext } from "./app-context.ts";
+import type { Context } from "./context.ts";
 import { Lift, LiftError, type LogFields, type Logger } from "./index.ts";
 import { connectEvent, lambdaContext, messageEvent, recordingConnections } from "./testing/index.ts";
 
@@ -372,7 +373,7 @@ describe("the context", () => {
   });
 
   it("rejects asWebSocket() for other events", () => {
-    const alien = new Context({ requestContext: {} } as never, lambdaContext(), {} as never);
+    const alien = new AppContext({ requestContext: {} } as never, lambdaContext(), {} as never);
     for (const use of [() => alien.asWebSocket(), () => alien.asWebSocketV2()]) {
       expect(use).toThrow(
         expect.objectContaining({ code: "NOT_WEBSOCKET", message: "Context is not from a WebSocket event" }),

@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import {
+  type Connections,
   isConnectEvent,
   type LambdaContext,
   type PostOptions,
@@ -9,18 +10,17 @@ import {
   type WebSocketResult,
 } from "../apigw/index.ts";
 import type { Connection, ConnectionStore, Json, JsonObject } from "../store/index.ts";
-import { WebSocketContext } from "./connections/websocket.ts";
+import type { WebSocketContext } from "./connections/websocket.ts";
 import { Deadline } from "./deadline.ts";
 import { LiftError } from "./errors.ts";
 import { EventInput } from "./event-input.ts";
-import { ConnectionState, copyOfField } from "./event-state.ts";
+import { type ConnectionState, copyOfField } from "./event-state.ts";
 import { stringify, toJson } from "./json.ts";
 import { FieldLogger, type Logger } from "./logger.ts";
 import { type ActionListener, EventAction, type MessageAction } from "./message-action.ts";
 import { NextTracker } from "./next-tracker.ts";
 import { invalidResult, isPostOutcome, readResult } from "./result.ts";
-import { type ConnectionIdentity, type Instruments, type Settings, withInstruments } from "./settings.ts";
-import { validate } from "./validate.ts";
+import type { ConnectionIdentity, Instruments, Settings } from "./settings.ts";
 
 /** Connection state of an app that does not declare its keys. */
 export type AnyState = { [key: string]: Json };
@@ -62,7 +62,9 @@ interface ContextInternals {
   adoptIdentity(ctx: AnyContext, identity: ConnectionIdentity): void;
   /** The connection's row, if this event has read it. */
   rowOf(ctx: AnyContext): Connection | undefined;
-  setInput(ctx: AnyContext, schema: StandardSchemaV1, field?: string): Promise<void>;
+  setInput(ctx: AnyContext, input: unknown): void;
+  /** The @connections API of this event, with its instruments. */
+  connectionsOf(ctx: AnyContext): Connections;
   /** Tracks `next()` calls. Created on first use, because events without middleware need none. */
   nextTracker(ctx: AnyContext): NextTracker;
   /** See `NextTracker.unfinished`. */
@@ -79,10 +81,10 @@ interface ContextInternals {
 export let contextInternals: ContextInternals;
 
 /**
- * One event and its result. Nothing is parsed, read or started before it is used.
+ * One event and its result. Nothing is parsed, read or started before it is used. `AppContext` is the one of an app.
  * `State` declares the keys of `set` and `get`; `Input` is the output of the route's schema.
  */
-export class Context<State extends object = AnyState, Input = unknown> extends EventInput {
+export abstract class Context<State extends object = AnyState, Input = unknown> extends EventInput {
   #settings: Settings;
   #readAction: ReadAction | undefined;
   #failure: LiftError | undefined;
@@ -99,7 +101,6 @@ export class Context<State extends object = AnyState, Input = unknown> extends E
   #action: EventAction | undefined;
   #logger: Logger | undefined;
   #deadline: Deadline | undefined;
-  #webSocket: WebSocketContext | undefined;
   #nextTracker: NextTracker | undefined;
 
   constructor(
@@ -150,6 +151,27 @@ export class Context<State extends object = AnyState, Input = unknown> extends E
     this.#action ??= new EventAction(() => this.#readAction?.(this));
     return this.#action;
   }
+
+  // Message
+
+  /**
+   * Returns a field of the message, not validated; see `bind`. Returns `undefined` when the message is not an object or
+   * lacks the field.
+   * @throws {LiftError} MALFORMED_JSON
+   * @example
+   * const text = ctx.body("text"); // unknown
+   */
+  abstract body(field: string): unknown;
+
+  /**
+   * Validates the whole message with any Standard Schema (zod, valibot, arktype) and returns the schema's output.
+   * @throws {LiftError} MALFORMED_JSON; VALIDATION_ERROR, with the first 20 issues as details
+   * @example
+   * const { text } = await ctx.bind(z.object({ text: z.string() }));
+   */
+  abstract bind<Schema extends StandardSchemaV1>(
+    schema: Schema,
+  ): Promise<StandardSchemaV1.InferOutput<Schema>>;
 
   // Result
 
@@ -220,13 +242,7 @@ export class Context<State extends object = AnyState, Input = unknown> extends E
    * @example
    * const report = await ctx.asWebSocket().broadcastJSON(ids, { type: "news" });
    */
-  asWebSocket(): WebSocketContext {
-    if (this.#webSocket === undefined) {
-      if (typeof this.connectionId !== "string") throw new LiftError("NOT_WEBSOCKET");
-      this.#webSocket = new WebSocketContext(this.event, this.#settings, this.lambda);
-    }
-    return this.#webSocket;
-  }
+  abstract asWebSocket(): WebSocketContext;
 
   /** Returns the same object as `asWebSocket`, which is the preferred name. */
   asWebSocketV2(): WebSocketContext {
@@ -325,11 +341,8 @@ export class Context<State extends object = AnyState, Input = unknown> extends E
     key: Key,
     change: (current: State[Key] | undefined) => Storable<State[Key]> | undefined,
   ): Promise<State[Key] | undefined> {
-    return this.#requireState().update(
-      key,
-      change as (current: Json | undefined) => unknown,
-      isConnectEvent(this.event),
-    ) as Promise<State[Key] | undefined>;
+    const changeJson = change as (current: Json | undefined) => unknown;
+    return this.#requireState().update(key, changeJson) as Promise<State[Key] | undefined>;
   }
 
   /**
@@ -353,9 +366,12 @@ export class Context<State extends object = AnyState, Input = unknown> extends E
   }
 
   #requireState(): ConnectionState {
-    this.#state ??= new ConnectionState(this.connectionStore, this.connectionId, this.lambda, this.#row);
+    this.#state ??= this.openState(this.connectionStore, this.#row);
     return this.#state;
   }
+
+  /** @param row `undefined` if the event has not read it; `null` when it does not exist */
+  protected abstract openState(store: ConnectionStore, row: Connection | null | undefined): ConnectionState;
 
   // Environment
 
@@ -372,9 +388,12 @@ export class Context<State extends object = AnyState, Input = unknown> extends E
 
   /** Wraps what this event sends and stores with. For observers, before their `next()`. */
   instrument(instruments: Instruments): void {
-    this.#settings = withInstruments(this.#settings, this.event, instruments);
-    this.#webSocket = undefined;
+    const { store } = this.#settings;
+    this.#settings = { ...this.#settings, store: (store && instruments.store?.(store)) ?? store };
   }
+
+  /** The @connections API of this event. */
+  protected abstract openConnections(): Connections;
 
   /** Logger that adds the request id, connection id and route key to each line, and the action if there is one. */
   get logger(): Logger {
@@ -423,11 +442,10 @@ export class Context<State extends object = AnyState, Input = unknown> extends E
         ctx.#identity ??= row;
       },
       rowOf: (ctx) => ctx.#row ?? undefined,
-      setInput: async (ctx, schema, field) => {
-        ctx.#input = await (field === undefined
-          ? ctx.bind(schema)
-          : validate(schema, ctx.body(field) ?? null, [field]));
+      setInput: (ctx, input) => {
+        ctx.#input = input;
       },
+      connectionsOf: (ctx) => ctx.openConnections(),
       nextTracker: (ctx) => {
         ctx.#nextTracker ??= new NextTracker();
         return ctx.#nextTracker;

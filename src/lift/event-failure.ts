@@ -1,6 +1,5 @@
 import { ConnectionsError, type WebSocketResult } from "../apigw/index.ts";
 import { logSafely } from "../internal/log-safely.ts";
-import { connectionsOf } from "./connections/by-endpoint.ts";
 import { errorBody, errorFrame } from "./connections/error-frames.ts";
 import { type AnyContext, contextInternals } from "./context.ts";
 import { clientError, type LiftError, refusalStatus, withoutStack } from "./errors.ts";
@@ -14,9 +13,8 @@ export function refuse(ctx: AnyContext, thrown: unknown): WebSocketResult {
 /** Answers a message with an error frame. */
 export async function postError(ctx: AnyContext, thrown: unknown): Promise<void> {
   const frame = errorFrame(ctx, recordFailure(ctx, thrown));
-  const settings = contextInternals.settingsOf(ctx);
   try {
-    await connectionsOf(ctx.event, settings).post(ctx.connectionId, frame, { budget: ctx.lambda });
+    await contextInternals.connectionsOf(ctx).post(ctx.connectionId, frame, { budget: ctx.lambda });
   } catch (error) {
     logSampled(ctx, "error", "The error frame was not sent", { error });
   }

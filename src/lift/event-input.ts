@@ -1,10 +1,6 @@
-import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { LambdaContext, WebSocketEvent } from "../apigw/index.ts";
-import { ownField, parseBody, validate } from "./validate.ts";
 
-const UNPARSED = Symbol("unparsed");
-
-/** The read-only half of a context: the event and its Lambda context. Everything is parsed on first use. */
+/** The read-only half of a context: the event and its Lambda context. */
 export class EventInput {
   /** The event as API Gateway sent it. */
   readonly event: WebSocketEvent;
@@ -12,7 +8,6 @@ export class EventInput {
   readonly lambda: LambdaContext;
   /** The registered key whose handler runs: `$default` when the event's own key is not registered. */
   readonly route: string;
-  #parsed: unknown = UNPARSED;
   #headers: Map<string, string> | undefined;
 
   constructor(event: WebSocketEvent, lambda: LambdaContext, route: string) {
@@ -63,36 +58,8 @@ export class EventInput {
     return this.#headers.get(name.toLowerCase());
   }
 
-  /**
-   * Returns a field of the message, not validated; see `bind`. Returns `undefined` when the message is not an object or
-   * lacks the field.
-   * @throws {LiftError} MALFORMED_JSON
-   * @example
-   * const text = ctx.body("text"); // unknown
-   */
-  body(field: string): unknown {
-    return ownField(this.#parse(), field);
-  }
-
-  /**
-   * Validates the whole message with any Standard Schema (zod, valibot, arktype) and returns the schema's output.
-   * @throws {LiftError} MALFORMED_JSON; VALIDATION_ERROR, with the first 20 issues as details
-   * @example
-   * const { text } = await ctx.bind(z.object({ text: z.string() }));
-   */
-  async bind<Schema extends StandardSchemaV1>(schema: Schema): Promise<StandardSchemaV1.InferOutput<Schema>> {
-    return validate(schema, this.#parse());
-  }
-
   /** Returns the ms until Lambda stops the function. */
   remainingTime(): number {
     return this.lambda.getRemainingTimeInMillis();
-  }
-
-  #parse(): unknown {
-    if (this.#parsed === UNPARSED) {
-      this.#parsed = "body" in this.event ? parseBody(this.event.body) : undefined;
-    }
-    return this.#parsed;
   }
 }

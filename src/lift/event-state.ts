@@ -9,15 +9,64 @@ import {
 import { LiftError } from "./errors.ts";
 import { copyJson, toJson } from "./json.ts";
 
-/** The state of one connection during one event. Changes are buffered and written in one call after the chain. */
+/** The state of a connection on `$connect`, when it has no row. Changes are buffered until the end of the chain. */
 export class ConnectionState {
+  #buffer: Map<string, Json | undefined> | undefined;
+
+  connection(): Promise<Connection | undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  set(key: string, value: unknown): void {
+    assertKeyAllowed(key);
+    this.#buffer ??= new Map();
+    this.#buffer.set(key, value === undefined ? undefined : toJson(value));
+  }
+
+  get(key: string): Promise<Json | undefined> {
+    return Promise.resolve(this.buffered(key));
+  }
+
+  async update(key: string, change: (current: Json | undefined) => unknown): Promise<Json | undefined> {
+    this.set(key, change(this.buffered(key)));
+    return this.buffered(key);
+  }
+
+  /** Returns the buffered values as the state of a new row. */
+  initialState(): { readonly [key: string]: Json } {
+    return Object.fromEntries(
+      this.entries().filter((entry): entry is [string, Json] => entry[1] !== undefined),
+    );
+  }
+
+  /** Whether there are buffered values to write. */
+  get isDirty(): boolean {
+    return this.#buffer !== undefined;
+  }
+
+  /** The buffered values, with `undefined` for keys to remove. */
+  protected entries(): [key: string, value: Json | undefined][] {
+    return [...(this.#buffer ?? [])];
+  }
+
+  protected isBuffered(key: string): boolean {
+    return this.#buffer?.has(key) ?? false;
+  }
+
+  /** Returns a copy of a buffered value. */
+  protected buffered(key: string): Json | undefined {
+    return copyIfObject(this.#buffer?.get(key));
+  }
+}
+
+/** The state of a connection that has a row. The buffer is written in one call after the chain. */
+export class StoredState extends ConnectionState {
   readonly #store: ConnectionStore;
   readonly #connectionId: string;
   readonly #budget: TimeBudget;
   /** `null` when the row was read and does not exist. */
   #row: Connection | null | undefined;
   #loading: Promise<Connection | null> | undefined;
-  #buffer: Map<string, Json | undefined> | undefined;
   /** Values that `update` has written. They are newer than the row. */
   #updated: Map<string, Json | undefined> | undefined;
 
@@ -28,38 +77,28 @@ export class ConnectionState {
     budget: TimeBudget,
     row: Connection | null | undefined,
   ) {
+    super();
     this.#store = store;
     this.#connectionId = connectionId;
     this.#budget = budget;
     this.#row = row;
   }
 
-  async connection(): Promise<Connection | undefined> {
+  override async connection(): Promise<Connection | undefined> {
     return (this.#row === undefined ? await this.#load() : this.#row) ?? undefined;
   }
 
-  set(key: string, value: unknown): void {
-    assertKeyAllowed(key);
-    this.#buffer ??= new Map();
-    this.#buffer.set(key, value === undefined ? undefined : toJson(value));
-  }
-
-  get(key: string): Promise<Json | undefined> {
+  override get(key: string): Promise<Json | undefined> {
     if (this.#row !== undefined) return Promise.resolve(this.#read(key));
     return this.#load().then(() => this.#read(key));
   }
 
-  /** @param isConnecting whether there is no row yet, so that only the buffer is changed */
-  async update(
+  override async update(
     key: string,
     change: (current: Json | undefined) => unknown,
-    isConnecting: boolean,
   ): Promise<Json | undefined> {
+    if (this.isBuffered(key)) return super.update(key, change);
     assertKeyAllowed(key);
-    if (isConnecting || this.#buffer?.has(key)) {
-      this.set(key, change(this.#read(key)));
-      return this.#read(key);
-    }
     let isRemoved = false;
     const written = await fromStore(
       this.#store.updateState(
@@ -79,23 +118,10 @@ export class ConnectionState {
     return written === undefined ? undefined : copyJson(written);
   }
 
-  /** Returns the buffered values as the state of a new row. */
-  initialState(): { readonly [key: string]: Json } {
-    if (this.#buffer === undefined) return {};
-    return Object.fromEntries(
-      [...this.#buffer].filter((entry): entry is [string, Json] => entry[1] !== undefined),
-    );
-  }
-
-  /** Whether there are buffered values to write. */
-  get isDirty(): boolean {
-    return this.#buffer !== undefined;
-  }
-
-  /** @throws {LiftError} CONNECTION_CLOSED, STORE_FAILED */
+  /** Writes the buffered values. @throws {LiftError} CONNECTION_CLOSED, STORE_FAILED */
   async flush(): Promise<void> {
-    if (this.#buffer === undefined) return;
-    const entries = Object.fromEntries(this.#buffer);
+    if (!this.isDirty) return;
+    const entries = Object.fromEntries(this.entries());
     if (!(await fromStore(this.#store.setState(this.#connectionId, entries, this.#budget)))) {
       throw new LiftError("CONNECTION_CLOSED");
     }
@@ -110,7 +136,7 @@ export class ConnectionState {
   }
 
   #read(key: string): Json | undefined {
-    if (this.#buffer?.has(key)) return copyIfObject(this.#buffer.get(key));
+    if (this.isBuffered(key)) return this.buffered(key);
     if (this.#updated?.has(key)) return copyIfObject(this.#updated.get(key));
     return this.#row ? copyOfField(this.#row.state, key) : undefined;
   }

@@ -1,37 +1,34 @@
 import {
   isConnectEvent,
   isDisconnectEvent,
-  isSuccess,
   isWebSocketEvent,
   type LambdaContext,
   type WebSocketEvent,
   type WebSocketResult,
 } from "../apigw/index.ts";
 import { noteHiddenFailure } from "../internal/hidden-failures.ts";
-import { logSafely } from "../internal/log-safely.ts";
-import type { Connection, ConnectionStore } from "../store/index.ts";
-import { isThenable, type Middleware, type Step } from "./compose.ts";
-import { endpointOf } from "./connections/by-endpoint.ts";
-import { rowExpiry } from "./connections/connection-age.ts";
-import { type AnyContext, Context, contextInternals } from "./context.ts";
+import type { ConnectionStore } from "../store/index.ts";
+import { AppContext } from "./app-context.ts";
+import { isThenable, type Middleware, observeAll, runToEnd, type Step } from "./compose.ts";
+import { runConnect } from "./connect/event.ts";
+import { type AnyContext, contextInternals } from "./context.ts";
 import { untilDeadline } from "./deadline.ts";
 import { clientError, LiftError } from "./errors.ts";
 import { postError, refuse } from "./event-failure.ts";
-import { fromStore } from "./event-state.ts";
-import { invalidResult, validateConnectResult } from "./result.ts";
+import { fromStore, StoredState } from "./event-state.ts";
 import type { Chain, Routes } from "./router.ts";
-import type { Settings } from "./settings.ts";
+import type { AppSettings } from "./settings.ts";
 
 /** Runs one event through the chain of its route. */
 export function handleEvent(
   event: unknown,
   lambda: LambdaContext,
   routes: Routes,
-  settings: Settings,
+  settings: AppSettings,
 ): Promise<WebSocketResult> {
   if (!isWebSocketEvent(event)) return Promise.reject(new LiftError("NOT_WEBSOCKET"));
   const chain = selectChain(event, routes);
-  const ctx: AnyContext = new Context(event, lambda, settings, chain.key, chain.readAction);
+  const ctx = new AppContext(event, lambda, settings, chain.key, chain.readAction);
   return chain.observers.length === 0 ? run(ctx, chain) : runObserved(ctx, chain);
 }
 
@@ -42,7 +39,7 @@ function selectChain(event: WebSocketEvent, routes: Routes): Chain {
 }
 
 function run(ctx: AnyContext, chain: Chain): Promise<WebSocketResult> {
-  if (isConnectEvent(ctx.event)) return connect(ctx, chain.step);
+  if (isConnectEvent(ctx.event)) return runConnect(ctx, chain.step);
   if (isDisconnectEvent(ctx.event)) return disconnect(ctx, chain.step);
   return message(ctx, chain);
 }
@@ -74,80 +71,6 @@ function runObserved(ctx: AnyContext, chain: Chain): Promise<WebSocketResult> {
   return observeAll(ctx, chain.observers, () => run(ctx, chain));
 }
 
-/** Runs `work` inside observers. An observer that fails or does not call `next()` does not affect it. */
-async function observeAll<Result>(
-  ctx: AnyContext,
-  observers: readonly Middleware[],
-  work: () => Promise<Result>,
-): Promise<Result> {
-  const observe = async (index: number): Promise<Result> => {
-    const observer = observers[index];
-    if (observer === undefined) return work();
-    let inside: Promise<Result> | undefined;
-    const next = () => {
-      inside ??= observe(index + 1);
-      return inside;
-    };
-    try {
-      await observer(ctx, async () => void (await next()));
-    } catch (error) {
-      logSafely(ctx.logger, "error", "An observer failed", { error });
-    }
-    return next();
-  };
-  return observe(0);
-}
-
-async function connect(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
-  try {
-    contextInternals.adoptAuthorizer(ctx);
-    contextInternals.adoptRow(ctx, undefined);
-    await runToEnd(ctx, step);
-    if (!contextInternals.hasResult(ctx)) {
-      throw invalidResult(
-        "A middleware must call `next()` or set a status on $connect; the client is refused",
-      );
-    }
-    const settings = contextInternals.settingsOf(ctx);
-    const result = contextInternals.resultOf(ctx);
-    if (isSuccess(result.statusCode)) {
-      validateConnectResult(result);
-      if (settings.store !== undefined) await save(ctx, settings.store, settings);
-    }
-    return result;
-  } catch (thrown) {
-    return refuse(ctx, thrown);
-  } finally {
-    contextInternals.release(ctx);
-  }
-}
-
-/**
- * Saves the row of a connection, unless Lambda's time is over: the service has then refused the client and sends no
- * `$disconnect`.
- * @throws {LiftError} CONNECTION_CLOSED when `$disconnect` came first, TOO_MANY_CONNECTIONS, STORE_FAILED, TIMEOUT
- */
-async function save(ctx: AnyContext, store: ConnectionStore, settings: Settings): Promise<void> {
-  if (ctx.remainingTime() <= 0) throw new LiftError("TIMEOUT");
-  const { connectedAt, identity } = ctx.event.requestContext;
-  const row: Connection = {
-    id: ctx.connectionId,
-    ...(ctx.userId === undefined ? {} : { userId: ctx.userId }),
-    ...(ctx.tenantId === undefined ? {} : { tenantId: ctx.tenantId }),
-    metadata: contextInternals.metadataOf(ctx),
-    state: contextInternals.stateOf(ctx)?.initialState() ?? {},
-    sourceIp: identity.sourceIp,
-    ...(identity.userAgent === undefined ? {} : { userAgent: identity.userAgent }),
-    endpoint: endpointOf(ctx.event),
-    connectedAt,
-    expiresAt: rowExpiry(connectedAt, settings.lifetimeMs),
-  };
-  if (!(await fromStore(store.save(row, ctx.lambda)))) throw new LiftError("CONNECTION_CLOSED");
-  if (ctx.remainingTime() > 0) return;
-  await fromStore(store.delete(row.id));
-  throw new LiftError("TIMEOUT");
-}
-
 /** Returns a step that establishes the identity of a message's connection, then runs `inner`. */
 export function identifyFirst(inner: Step): Step {
   return (ctx) => {
@@ -173,7 +96,7 @@ async function message(ctx: AnyContext, { step, returnsResult }: Chain): Promise
     const unfinished = contextInternals.unfinishedNext(ctx);
     if (unfinished !== undefined) await unfinished;
     const state = contextInternals.stateOf(ctx);
-    if (state?.isDirty) await state.flush();
+    if (state instanceof StoredState && state.isDirty) await state.flush();
     return contextInternals.resultOf(ctx);
   } catch (thrown) {
     await postError(ctx, thrown);
@@ -182,11 +105,6 @@ async function message(ctx: AnyContext, { step, returnsResult }: Chain): Promise
   } finally {
     contextInternals.release(ctx);
   }
-}
-
-async function runToEnd(ctx: AnyContext, step: Step): Promise<void> {
-  await step(ctx);
-  await contextInternals.unfinishedNext(ctx);
 }
 
 /** State that the handler sets is not written, because the row is deleted whether or not the handler succeeds. */

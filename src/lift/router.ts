@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { PostOutcome, WebSocketResult } from "../apigw/index.ts";
 import { findOptionFault, type OptionChecks, standardSchema } from "../internal/options.ts";
-import { compose, isThenable, type Middleware, type Phase, type Step } from "./compose.ts";
+import { accept, composePhases, inPhase, type Middleware, type Step, setResultOf } from "./compose.ts";
 import { requestIdOf } from "./connections/error-frames.ts";
 import {
   type AnyContext,
@@ -122,15 +122,13 @@ export class Router {
     const chain = (key: string, fallback: Step): Chain => {
       const route = this.#routes.get(key) ?? { middleware: [], handler: fallback };
       const all = [...this.#middleware, ...route.middleware];
-      const inPhase = (phase?: Phase) => all.filter((middleware) => middleware.phase === phase);
-      const [around, guards, observers] = [inPhase(), inPhase("guard"), inPhase("observer")];
-      const returnsResult = !isLifecycle(key) && around.length + guards.length === 0;
-      const inner = compose(around, returnsResult ? route.handler : setResultOf(route.handler), true);
-      const step = compose(guards, isLifecycle(key) ? inner : identify(inner));
+      const observers = inPhase(all, "observer");
+      const returnsResult = !isLifecycle(key) && all.length === observers.length;
+      const handler = returnsResult ? route.handler : setResultOf(route.handler);
       return {
         key,
         observers,
-        step,
+        step: composePhases(all, handler, isLifecycle(key) ? undefined : identify),
         returnsResult,
         readAction: key === "$default" ? readAction : undefined,
       };
@@ -177,15 +175,10 @@ function findContradiction(key: string, { schema, input, output }: AnyRouteOptio
 /** Returns the innermost step: it validates the message if there is a schema, and returns the handler's result. */
 export function handlerStep(handler: Handler<AnyState>, schema?: StandardSchemaV1, field?: string): Step {
   if (schema === undefined) return handler;
-  return (ctx) => contextInternals.setInput(ctx, schema, field).then(() => handler(ctx));
-}
-
-/** Returns a step that runs a handler and sets its result, for chains with middleware. */
-function setResultOf(handler: Step): Step {
-  return (ctx) => {
-    const returned = handler(ctx);
-    if (isThenable(returned)) return setResultLater(ctx, returned);
-    contextInternals.setResult(ctx, returned);
+  return async (ctx) => {
+    const input = field === undefined ? ctx.bind(schema) : validate(schema, ctx.body(field) ?? null, [field]);
+    contextInternals.setInput(ctx, await input);
+    return handler(ctx);
   };
 }
 
@@ -211,18 +204,6 @@ function respondWith(handler: (ctx: AnyContext) => unknown, output: StandardSche
     await ctx.reply({ type: "response", request_id: requestIdOf(ctx), success: true, data: data ?? null });
   };
 }
-
-async function setResultLater(ctx: AnyContext, returned: PromiseLike<unknown>): Promise<void> {
-  try {
-    contextInternals.setResult(ctx, await returned);
-  } catch (thrown) {
-    contextInternals.recordHandlerError(ctx, thrown);
-    throw thrown;
-  }
-}
-
-/** `$connect` and `$disconnect` are optional, as they are on the service. */
-function accept(): void {}
 
 function notFound(): never {
   throw new LiftError("NOT_FOUND");

@@ -57,12 +57,12 @@ describe("an app without options", () => {
   const PARTS: readonly [capability: string, files: RegExp, kB: number][] = [
     [
       "routes, middleware and options",
-      /lift\/(app|router|compose|next-tracker|options|settings|message-action)\.|internal\/options\./,
+      /lift\/(app|router|compose|next-tracker|options|connect\/options|message-action)\.|internal\/options\./,
       9.5,
     ],
     [
       "events and results",
-      /lift\/(context|event-input|handler|result|deadline|validate)\.|apigw\/(events|results)\.|internal\/(http-token|parsed-message|hidden-failures)\./,
+      /lift\/(context|app-context|event-input|handler|connect\/event|result|deadline|validate)\.|apigw\/(events|results)\.|internal\/(http-token|parsed-message|hidden-failures)\./,
       11,
     ],
     ["errors and their frames", /lift\/(errors|event-failure|connections\/error-frames)\./, 5],
@@ -74,7 +74,7 @@ describe("an app without options", () => {
     ],
     [
       "scheduled work and revocation",
-      /lift\/(scheduler\/|for-each|connections\/(disconnect-all|close-with-error))/,
+      /lift\/(scheduler\/|connections\/(disconnect-all|close-with-error))/,
       6.3,
     ],
     ["logs without secrets", /lift\/logger\.|internal\/(redact|log-safely|sampler)\./, 6.5],

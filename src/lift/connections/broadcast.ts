@@ -1,13 +1,13 @@
 import type { BroadcastOptions, BroadcastReport, MessageData } from "../../apigw/index.ts";
 import type { TimeBudget } from "../../store/index.ts";
-import type { Settings } from "../settings.ts";
+import type { AppSettings } from "../settings.ts";
 import { connectionsAt } from "./by-endpoint.ts";
 
 /** Where a broadcast is sent from. */
 interface BroadcastSource {
   /** The endpoint of the API that all recipients are connected to. */
   readonly endpoint: string;
-  readonly settings: Settings;
+  readonly settings: AppSettings;
   readonly budget: TimeBudget;
 }
 

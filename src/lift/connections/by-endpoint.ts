@@ -1,5 +1,4 @@
 import type { Connections, WebSocketEvent } from "../../apigw/index.ts";
-import { awsConnections } from "./aws.ts";
 
 /** Returns the @connections API of an endpoint, such as `https://{domain}/{stage}`. */
 export type ConnectionsAt = (endpoint: string) => Connections;
@@ -49,5 +48,3 @@ export function memoizeByEndpoint(connectionsAt: ConnectionsAt): ConnectionsAt {
     return connections;
   };
 }
-
-export const awsConnectionsAt: ConnectionsAt = memoizeByEndpoint((endpoint) => awsConnections({ endpoint }));

@@ -3,9 +3,9 @@ import type { Connection, ConnectionStore, TimeBudget } from "../../store/index.
 import { Deadline } from "../deadline.ts";
 import { LiftError } from "../errors.ts";
 import { fromStore } from "../event-state.ts";
-import { forEachConcurrently } from "../for-each.ts";
+import { forEachConcurrently } from "../scheduler/for-each.ts";
 import type { ScheduledAction } from "../scheduler/scheduled-action.ts";
-import type { Settings } from "../settings.ts";
+import type { AppSettings } from "../settings.ts";
 import { connectionsAt } from "./by-endpoint.ts";
 import { closeWithError } from "./close-with-error.ts";
 import { CONNECT_TIMEOUT_MS, connectDeadline, mayBeConnecting } from "./connection-age.ts";
@@ -38,7 +38,7 @@ const CONCURRENCY = 32;
 /** @throws {LiftError} STORE_REQUIRED; STORE_FAILED when the connections could not be listed */
 export async function disconnectAll(
   filter: ConnectionFilter,
-  settings: Settings,
+  settings: AppSettings,
   budget: TimeBudget,
 ): Promise<DisconnectReport> {
   const { store, logger, deadlineMarginMs, now, schedule } = settings;

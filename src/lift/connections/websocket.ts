@@ -13,7 +13,7 @@ import {
 import { SENT } from "../../internal/sent.ts";
 import { LiftError } from "../errors.ts";
 import { stringify } from "../json.ts";
-import type { Settings } from "../settings.ts";
+import type { AppSettings } from "../settings.ts";
 import { broadcastFrom } from "./broadcast.ts";
 import { connectionsOf, endpointOf } from "./by-endpoint.ts";
 import { rowExpiry } from "./connection-age.ts";
@@ -24,10 +24,10 @@ import { rowExpiry } from "./connection-age.ts";
  */
 export class WebSocketContext {
   readonly #event: WebSocketEvent;
-  readonly #settings: Settings;
+  readonly #settings: AppSettings;
   readonly #lambda: LambdaContext;
 
-  constructor(event: WebSocketEvent, settings: Settings, lambda: LambdaContext) {
+  constructor(event: WebSocketEvent, settings: AppSettings, lambda: LambdaContext) {
     this.#event = event;
     this.#settings = settings;
     this.#lambda = lambda;

@@ -1,8 +1,9 @@
 import type { LambdaContext, MessageEvent } from "../../apigw/index.ts";
 import type { TimeBudget } from "../../store/index.ts";
 import { appSettings, type Lift } from "../app.ts";
+import { AppContext } from "../app-context.ts";
 import { compose, type Middleware } from "../compose.ts";
-import { type AnyContext, Context, contextInternals } from "../context.ts";
+import { type AnyContext, contextInternals } from "../context.ts";
 import { runDetached } from "../handler.ts";
 
 /** Work for a message that has been stored, which runs when its event is long over. */
@@ -46,7 +47,7 @@ export async function runDetachedWork<Result>(
     contextInternals.setResult(ctx, undefined);
   };
   const event = toEvent(detached, settings.now());
-  const ctx: AnyContext = new Context(event, toLambda(budget), settings, "$default", () => ({
+  const ctx: AnyContext = new AppContext(event, toLambda(budget), settings, "$default", () => ({
     name: action,
     namespaces: [],
   }));

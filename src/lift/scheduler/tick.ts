@@ -5,8 +5,8 @@ import { connectionsAt } from "../connections/by-endpoint.ts";
 import { Deadline, untilDeadline } from "../deadline.ts";
 import { LiftError } from "../errors.ts";
 import { fromStore } from "../event-state.ts";
-import { forEachInLanes } from "../for-each.ts";
-import type { Settings } from "../settings.ts";
+import type { AppSettings } from "../settings.ts";
+import { forEachInLanes } from "./for-each.ts";
 import { backoffMs } from "./schedule-retry.ts";
 import type { ScheduledEntry, Tick, TickReport } from "./scheduled-action.ts";
 
@@ -23,7 +23,7 @@ const CAUSE_LENGTH = 300;
 export async function runTick(
   actions: ReadonlyMap<string, ScheduledEntry>,
   everyTick: readonly (() => unknown)[],
-  settings: Settings,
+  settings: AppSettings,
   budget: TimeBudget,
 ): Promise<TickReport> {
   const running = Promise.all(everyTick.map((action) => runEveryTick(action, settings, budget)));
@@ -38,7 +38,7 @@ export async function runTick(
 /** Runs an action of `everyTick`, and waits for it until the deadline. An error after the deadline is logged too. */
 async function runEveryTick(
   action: () => unknown,
-  { logger, deadlineMarginMs }: Settings,
+  { logger, deadlineMarginMs }: AppSettings,
   budget: TimeBudget,
 ): Promise<void> {
   try {
@@ -52,7 +52,7 @@ async function runEveryTick(
 async function runDueItems(
   schedule: Schedule,
   actions: ReadonlyMap<string, ScheduledEntry>,
-  settings: Settings,
+  settings: AppSettings,
   budget: TimeBudget,
 ): Promise<TickReport> {
   const deadline = new Deadline(budget, settings.deadlineMarginMs);
@@ -78,7 +78,7 @@ function laneName({ kind, failures = 0 }: ScheduledItem): string {
 class TickRun {
   readonly counts = { done: 0, failed: 0 };
   readonly #actions: ReadonlyMap<string, ScheduledEntry>;
-  readonly #settings: Settings;
+  readonly #settings: AppSettings;
   readonly #schedule: Schedule;
   readonly #tick: Tick;
   readonly #running = new Set<ScheduledItem>();
@@ -86,7 +86,7 @@ class TickRun {
   constructor(
     schedule: Schedule,
     actions: ReadonlyMap<string, ScheduledEntry>,
-    settings: Settings,
+    settings: AppSettings,
     budget: TimeBudget,
     signal: AbortSignal,
   ) {

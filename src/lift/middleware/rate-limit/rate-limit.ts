@@ -7,7 +7,6 @@ import {
   record,
 } from "../../../internal/options.ts";
 import type { Middleware } from "../../compose.ts";
-import { connectionsOf } from "../../connections/by-endpoint.ts";
 import { closeWithError } from "../../connections/close-with-error.ts";
 import { type AnyContext, contextInternals } from "../../context.ts";
 import { checkOptions, invalidOption, LiftError } from "../../errors.ts";
@@ -147,7 +146,7 @@ async function consumeAll(
 
 /** Each refusal costs an invocation and a frame, so a client that does not slow down is closed. */
 async function closeConnection(ctx: AnyContext, error: LiftError): Promise<void> {
-  const connections = connectionsOf(ctx.event, contextInternals.settingsOf(ctx));
+  const connections = contextInternals.connectionsOf(ctx);
   try {
     await closeWithError(connections, ctx.connectionId, error, { budget: ctx.lambda });
   } catch (cause) {
