@@ -1,6 +1,6 @@
 // The chat's connect function without the AWS SDK.
 import { dynamoDBConnectionStore, dynamoDBSchedule } from "lift-ws/store/dynamodb/no-sdk";
-import { createConnect } from "../../examples/chat/connect.ts";
+import { createConnectHandler } from "../../examples/chat/connect.ts";
 import { tokenVerifier } from "../../examples/chat/token.ts";
 
 const {
@@ -11,7 +11,7 @@ const {
   TOKEN_AUDIENCE = "",
 } = process.env;
 
-export const handler = createConnect({
+export const handler = createConnectHandler({
   verify: tokenVerifier({
     secret: Buffer.from(TOKEN_SECRET, "base64url"),
     issuer: TOKEN_ISSUER,
@@ -19,4 +19,4 @@ export const handler = createConnect({
   }),
   connectionStore: dynamoDBConnectionStore({ tableName: CONNECTIONS_TABLE }),
   schedule: dynamoDBSchedule({ tableName: SCHEDULE_TABLE }),
-}).webSocketHandler();
+});

@@ -1,5 +1,5 @@
-import { Lift } from "lift-ws";
-import { webSocketAuth } from "lift-ws/middleware/auth";
+import { connectHandler, Lift, type WebSocketHandler } from "lift-ws";
+import { connectAuth, webSocketAuth } from "lift-ws/middleware/auth";
 import type { ConnectionStore, Schedule } from "lift-ws/store";
 
 export interface ChatOptions {
@@ -24,8 +24,8 @@ export interface ChatIdentity {
 export type State = { room: string };
 
 /**
- * Creates an app that users can connect to, without the chat's routes. The functions for `$connect` and for the clock need no
- * more, so they start without the schemas of messages.
+ * Creates an app that users can connect to, without the chat's routes. The function for the clock needs no more, so it starts
+ * without the schemas of messages. When its token expires, a connection gets an error and is closed.
  */
 export function createConnect({
   verify,
@@ -34,11 +34,23 @@ export function createConnect({
   now = Date.now,
 }: ChatOptions): Lift<State> {
   const app = new Lift<State>({ connectionStore, schedule, now });
+  return app.use(webSocketAuth({ validateToken: identify(verify), now }));
+}
 
-  // A refused connection has no socket and no row. When its token expires, a connection gets an error and is closed.
-  const validateToken = async (token: string) => {
+/** Creates the handler of a function for `$connect` alone. A refused connection has no socket and no row. */
+export function createConnectHandler({
+  verify,
+  connectionStore,
+  schedule,
+  now = Date.now,
+}: ChatOptions): WebSocketHandler {
+  const auth = connectAuth({ validateToken: identify(verify), now });
+  return connectHandler({ connectionStore, schedule, now, middleware: [auth] });
+}
+
+function identify(verify: ChatOptions["verify"]) {
+  return async (token: string) => {
     const { sub, tenant, expiresAt } = await verify(token);
     return { userId: sub, tenantId: tenant, expiresAt };
   };
-  return app.use(webSocketAuth({ validateToken, now }));
 }

@@ -15,6 +15,7 @@ export {
   type WebSocketHandler,
 } from "./app.ts";
 export type { Middleware, Next, Phase } from "./compose.ts";
+export { type ConnectHandlerOptions, connectHandler } from "./connect/handler.ts";
 export { type AwsConnectionsOptions, awsConnections } from "./connections/aws.ts";
 export type { ConnectionsAt } from "./connections/by-endpoint.ts";
 export type { ConnectionFilter, DisconnectReport } from "./connections/disconnect-all.ts";

@@ -24,10 +24,10 @@ const check: Middleware = (ctx, next) => {
 
 /**
  * Refuses a connection with 400 when its query asks for another version of the protocol, and recognizes legacy clients.
- * `createStreamer` uses it itself; use it in the app of a function for `$connect` alone.
+ * `createStreamer` uses it itself; use it in the `connectHandler` of a function for `$connect` alone.
  * @example
- * const app = new Lift({ connectionStore, schedule }).use(checkProtocolVersion, webSocketAuth({ jwt }));
- * export const handler = app.webSocketHandler();
+ * const middleware = [checkProtocolVersion, webSocketAuth({ jwt })];
+ * export const handler = connectHandler({ connectionStore, schedule, middleware });
  */
 export const checkProtocolVersion: Middleware = Object.assign(check, { phase: "guard" } satisfies InPhase);
 

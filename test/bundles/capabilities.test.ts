@@ -121,7 +121,7 @@ describe("an app pays in addition for", () => {
     ],
     [
       "authentication",
-      14,
+      14.1,
       "lift-ws/middleware/auth",
       "webSocketAuth",
       lift("", "it({ validateToken: String })"),
@@ -147,6 +147,44 @@ describe("an app pays in addition for", () => {
   });
 });
 
+describe("a function for $connect", () => {
+  const connect = (options: string, imports = "") =>
+    filesOf({
+      code: `import { connectHandler } from "lift-ws"; ${imports} export const handler = connectHandler({ ${options} });`,
+    });
+  const store = 'import { dynamoDBConnectionStore as store } from "lift-ws/store/dynamodb/no-sdk";';
+  const auth = 'import { connectAuth, webSocketAuth } from "lift-ws/middleware/auth";';
+
+  it.each([
+    ["events, errors and logs", 25, "", "", []],
+    ["+ connections in DynamoDB", 27, store, 'connectionStore: store({ tableName: "t" })', []],
+    ["+ connectAuth", 6, auth, "middleware: [connectAuth({ validateToken: String })]", []],
+    ["+ webSocketAuth", 15, auth, "middleware: [webSocketAuth({ validateToken: String })]", ["jose"]],
+  ])("pays for %s at most %s kB", async (capability, kB, imports, options, packages) => {
+    const files = await connect(options, imports);
+    const base = capability.startsWith("+") ? kilobytes(await connect("")) : 0;
+    expectPrice(`$connect: ${capability}`, kilobytes(files) - base, kB);
+    expect(packagesIn(files)).toEqual(packages);
+  });
+
+  it("has at most 25 kB of Lift in the chat", async () => {
+    const files = await filesOf({ entry: "examples/chat/lambda/connect.ts" });
+    expectPrice("$connect: Lift in the chat", kilobytes(files, /^src\/(lift|apigw)\//), 25);
+  });
+
+  it.each(["chat", "streamer"])(
+    "of the %s has no route, message, schema, tick or channel",
+    async (example) => {
+      const files = await filesOf({ entry: `examples/${example}/lambda/connect.ts` });
+      expect(packagesIn(files)).not.toContain("zod");
+      expect(kilobytes(files, /^src\/lift\//)).toBeGreaterThan(0);
+      const excess =
+        /^src\/(lift\/(?:app|router|validate|scheduler|connections\/(?:aws|broadcast|websocket|gone))|streamer\/(?!connection\.|legacy-clients\.)|store\/dynamodb\/channels|protocol)|^examples\/.*\/app\./;
+      expect([...files.keys()].filter((file) => excess.test(file))).toEqual([]);
+    },
+  );
+});
+
 describe("a bundle", () => {
   it("has no other package for channels with a rate limit in memory", async () => {
     const code = `
@@ -166,16 +204,5 @@ describe("a bundle", () => {
     const packages = packagesIn(await filesOf({ code }));
     expect(packages).toContain("@aws-sdk/client-dynamodb");
     expect(packages).not.toContain("@aws-sdk/client-apigatewaymanagementapi");
-  });
-});
-
-describe("the function for $connect", () => {
-  it.each(["chat", "streamer"])("of the %s has no route, schema or channel", async (example) => {
-    const files = await filesOf({ entry: `examples/${example}/lambda/connect.ts` });
-    expect(packagesIn(files)).not.toContain("zod");
-    expect(kilobytes(files, /^src\/lift\//)).toBeGreaterThan(0);
-    const excess =
-      /^src\/(streamer\/(?!connection\.|legacy-clients\.)|store\/dynamodb\/channels|protocol)|^examples\/.*\/app\./;
-    expect([...files.keys()].filter((file) => excess.test(file))).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-import { createConnect } from "../connect.ts";
+import { createConnectHandler } from "../connect.ts";
 import { options } from "./options.ts";
 
-export const handler = createConnect(options).webSocketHandler();
+export const handler = createConnectHandler(options);

@@ -543,7 +543,7 @@ describe("the authorizer", () => {
 it("requires a store or an authorizer for later events", async () => {
   const { connect, lines } = makeApp(byJwt, { connectionStore: undefined as never });
   expect((await connect(bearer(await sign()))).statusCode).toBe(500);
-  expect(lines.join()).toContain("`webSocketAuth` requires the option `connectionStore` or an authorizer");
+  expect(lines.join()).toContain("Authentication requires the option `connectionStore` or an authorizer");
 });
 
 describe("options that throw at construction", () => {

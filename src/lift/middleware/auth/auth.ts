@@ -4,26 +4,19 @@ import {
   type ConnectEvent,
   isConnectEvent,
   isDisconnectEvent,
-  isSuccess,
   MAX_AUTHORIZER_RESULT_BYTES,
 } from "../../../apigw/index.ts";
-import { anyFunction, arrayOf, type OptionChecks, withMethods } from "../../../internal/options.ts";
+import { anyFunction, type OptionChecks, withMethods } from "../../../internal/options.ts";
 import type { TicketStore, TimeBudget } from "../../../store/index.ts";
 import type { Middleware } from "../../compose.ts";
-import { type AnyContext, contextInternals } from "../../context.ts";
+import type { AnyContext } from "../../context.ts";
 import { checkOptions, clientError, LiftError } from "../../errors.ts";
-import { closeExpired, EXPIRY, scheduleExpiry, unscheduleExpiry } from "./expiry.ts";
-import {
-  type AuthIdentity,
-  authIdentity,
-  identityToRow,
-  readRefreshedIdentity,
-  setAuthIdentity,
-  toAuthorizer,
-} from "./identity.ts";
+import { authenticateConnect, type ConnectAuth, identifyByToken, textList } from "./connect-auth.ts";
+import { closeExpired, EXPIRY, unscheduleExpiry } from "./expiry.ts";
+import { type AuthIdentity, authIdentity, readRefreshedIdentity, toAuthorizer } from "./identity.ts";
 import { createRefresh } from "./refresh.ts";
 import { redeemTicket } from "./ticket-store.ts";
-import { chooseProtocol, ticketFromRequest, tokenFromRequest } from "./tokens.ts";
+import { ticketFromRequest } from "./tokens.ts";
 import { createVerifier, type TokenOptions, VERIFIER_OPTIONS, type Verifier } from "./verifier.ts";
 
 /** Options of `webSocketAuth` and `webSocketAuthorizer`. */
@@ -38,20 +31,16 @@ export interface WebSocketAuthOptions extends TokenOptions {
   readonly protocols?: readonly string[];
 }
 
-const strings = arrayOf((item) => typeof item === "string", "an array of strings");
-
 const OPTIONS: OptionChecks<WebSocketAuthOptions> = {
   ...VERIFIER_OPTIONS,
   tickets: withMethods("save", "take"),
-  skipRoutes: strings,
+  skipRoutes: textList,
   onError: anyFunction,
-  protocols: strings,
+  protocols: textList,
 };
 
-interface Auth extends Verifier {
-  readonly tickets: TicketStore | undefined;
+interface Auth extends ConnectAuth {
   readonly skipped: ReadonlySet<string>;
-  readonly protocols: readonly string[];
 }
 
 /** The middleware, with the handler of its refresh route. */
@@ -85,8 +74,7 @@ export interface WebSocketAuth extends Middleware {
  */
 export function webSocketAuth(options: WebSocketAuthOptions): WebSocketAuth {
   const auth = readOptions(options);
-  const { onError } = options;
-  const { verify, toleranceMs } = auth;
+  const { verify, toleranceMs, onError } = auth;
   const notify = (ctx: AnyContext, thrown: unknown) => onError?.(clientError(thrown), ctx);
   const middleware: Middleware = async (ctx, next) => {
     if (isDisconnectEvent(ctx.event)) {
@@ -94,15 +82,14 @@ export function webSocketAuth(options: WebSocketAuthOptions): WebSocketAuth {
       return unscheduleExpiry(ctx, toleranceMs);
     }
     if (auth.skipped.has(ctx.route)) return next();
+    if (isConnectEvent(ctx.event)) return authenticateConnect(ctx, ctx.event, auth, next);
     try {
-      if (isConnectEvent(ctx.event)) await establishIdentity(ctx, ctx.event, auth);
       if (!auth.isCurrent(authIdentity(ctx))) await requireCurrentIdentity(ctx, auth);
     } catch (thrown) {
       await notify(ctx, thrown);
       throw thrown;
     }
     await next();
-    if (isConnectEvent(ctx.event) && isSuccess(ctx.statusCode)) await completeConnect(ctx, ctx.event, auth);
   };
   const refresh = createRefresh({
     verify: async (token, event) => {
@@ -142,7 +129,7 @@ export function webSocketAuthorizer(options: WebSocketAuthOptions): WebSocketAut
   return async (event) => {
     if (auth.skipped.has("$connect")) return allow(event, "anonymous", {});
     try {
-      const identity = await identifyRequest(event, auth);
+      const identity = await auth.identify(event);
       if (!auth.isCurrent(identity)) throw new LiftError("UNAUTHORIZED", { cause: "The token has expired" });
       return allow(event, identity.userId, toAuthorizer(identity));
     } catch (thrown) {
@@ -166,29 +153,16 @@ function allow(
   throw new LiftError("INVALID_RESULT", { message });
 }
 
-async function establishIdentity(ctx: AnyContext, event: ConnectEvent, auth: Auth): Promise<void> {
-  const { authorizer } = event.requestContext;
-  if (authorizer !== undefined && ctx.userId !== undefined) return;
-  if (contextInternals.settingsOf(ctx).store === undefined) {
-    const message =
-      "`webSocketAuth` requires the option `connectionStore` or an authorizer, from which later events take the identity";
-    throw new LiftError("STORE_REQUIRED", { message });
-  }
-  const identity = await identifyRequest(event, auth, ctx.lambda);
-  ctx.setUserId(identity.userId);
-  if (identity.tenantId !== undefined) ctx.setTenantId(identity.tenantId);
-  setAuthIdentity(ctx, identity);
-}
-
 /** @throws {LiftError} UNAUTHORIZED, UNAVAILABLE, STORE_FAILED */
-async function identifyRequest(event: ConnectEvent, auth: Auth, budget?: TimeBudget): Promise<AuthIdentity> {
-  const ticket = auth.tickets && ticketFromRequest(event);
-  if (auth.tickets !== undefined && ticket !== undefined) {
-    return redeemTicket(auth.tickets, ticket, auth.now(), budget);
-  }
-  const token = tokenFromRequest(event);
-  if (token === undefined) throw new LiftError("UNAUTHORIZED", { cause: "The request has no token" });
-  return auth.verify(token, event);
+async function identifyRequest(
+  event: ConnectEvent,
+  verifier: Verifier,
+  tickets: TicketStore | undefined,
+  budget?: TimeBudget,
+): Promise<AuthIdentity> {
+  const ticket = tickets && ticketFromRequest(event);
+  if (tickets === undefined || ticket === undefined) return identifyByToken(event, verifier);
+  return redeemTicket(tickets, ticket, verifier.now(), budget);
 }
 
 /** @throws {LiftError} UNAUTHORIZED, TOKEN_EXPIRED, STORE_FAILED */
@@ -197,25 +171,12 @@ async function requireCurrentIdentity(ctx: AnyContext, auth: Auth): Promise<void
   if (!auth.isCurrent(await readRefreshedIdentity(ctx))) throw new LiftError("TOKEN_EXPIRED");
 }
 
-/** Runs after the handler, whose result may have its own headers, and whose metadata must not set permissions. */
-async function completeConnect(ctx: AnyContext, event: ConnectEvent, auth: Auth): Promise<void> {
-  const identity = authIdentity(ctx);
-  if (identity !== undefined) ctx.setMetadata(identityToRow(identity));
-  acceptProtocol(ctx, event, auth);
-  // Before the row is saved: a needless item in the schedule is harmless, a missing one is not.
-  await scheduleExpiry(ctx, identity?.expiresAt, auth.toleranceMs);
-}
-
-function acceptProtocol(ctx: AnyContext, event: ConnectEvent, { protocols }: Auth): void {
-  const protocol = chooseProtocol(event, protocols);
-  const names = Object.keys(contextInternals.resultOf(ctx).headers ?? {});
-  if (protocol === undefined || names.some((name) => name.toLowerCase() === "sec-websocket-protocol")) return;
-  ctx.setHeader("Sec-WebSocket-Protocol", protocol);
-}
-
 /** @throws {LiftError} INVALID_OPTION */
 function readOptions(options: WebSocketAuthOptions): Auth {
   checkOptions(options, OPTIONS);
-  const { tickets, skipRoutes = [], protocols = [] } = options;
-  return { ...createVerifier(options), tickets, skipped: new Set(skipRoutes), protocols };
+  const { tickets, skipRoutes = [], protocols = [], onError } = options;
+  const verifier = createVerifier(options);
+  const identify: ConnectAuth["identify"] = (event, budget) =>
+    identifyRequest(event, verifier, tickets, budget);
+  return { ...verifier, identify, skipped: new Set(skipRoutes), protocols, onError };
 }

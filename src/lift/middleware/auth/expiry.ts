@@ -1,4 +1,3 @@
-import { isConnectEvent } from "../../../apigw/index.ts";
 import type {
   Connection,
   ConnectionStore,
@@ -18,21 +17,45 @@ import { expiryFromRow } from "./identity.ts";
 /** Kind of the scheduled items that close expired connections. */
 export const EXPIRY = "lift:auth.expiry";
 
-/** Schedules the close of this event's connection at the expiry of its token, unless its lifetime ends before. */
+/** Schedules the close of a connection at the expiry of its token. For `$connect`, when there is no row and no refresh. */
 export async function scheduleExpiry(
   ctx: AnyContext,
   expiresAt: number | undefined,
   toleranceMs: number,
 ): Promise<void> {
-  const { schedule, store, lifetimeMs } = contextInternals.settingsOf(ctx);
+  const { schedule } = contextInternals.settingsOf(ctx);
+  const item = expiryItem(ctx, expiresAt, toleranceMs);
+  if (schedule !== undefined && item !== undefined) await fromStore(schedule.put(item, ctx.lambda));
+}
+
+/** Schedules the close of a connection at the expiry of its new token. */
+export async function rescheduleExpiry(
+  ctx: AnyContext,
+  expiresAt: number | undefined,
+  toleranceMs: number,
+): Promise<void> {
+  const { schedule, store } = contextInternals.settingsOf(ctx);
+  const item = expiryItem(ctx, expiresAt, toleranceMs);
+  if (schedule === undefined || item === undefined) return;
+  await scheduleEarliest(item, toleranceMs, { schedule, store }, ctx.lambda);
+}
+
+/** Returns the item that closes this event's connection; `undefined` when its lifetime ends before its token. */
+function expiryItem(
+  ctx: AnyContext,
+  expiresAt: number | undefined,
+  toleranceMs: number,
+): ScheduledItem | undefined {
+  const { lifetimeMs } = contextInternals.settingsOf(ctx);
   const { connectedAt } = ctx.event.requestContext;
   const dueAt = expiryTime(expiresAt, toleranceMs);
-  if (schedule === undefined || dueAt === undefined || dueAt > connectedAt + lifetimeMs) return;
-  const data = { endpoint: endpointOf(ctx.event), connectedAt };
-  const item = { kind: EXPIRY, id: ctx.connectionId, dueAt, data };
-  // On $connect there is no row yet, and no refresh.
-  if (isConnectEvent(ctx.event)) await fromStore(schedule.put(item, ctx.lambda));
-  else await scheduleEarliest(item, toleranceMs, { schedule, store }, ctx.lambda);
+  if (dueAt === undefined || dueAt > connectedAt + lifetimeMs) return undefined;
+  return {
+    kind: EXPIRY,
+    id: ctx.connectionId,
+    dueAt,
+    data: { endpoint: endpointOf(ctx.event), connectedAt },
+  };
 }
 
 /** Removes the scheduled close on `$disconnect`. A failure is harmless, because the tick ignores closed connections. */

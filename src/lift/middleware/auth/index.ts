@@ -5,6 +5,7 @@ export {
   webSocketAuth,
   webSocketAuthorizer,
 } from "./auth.ts";
+export { type ConnectAuthOptions, connectAuth } from "./connect-auth.ts";
 export {
   type AuthIdentity,
   authIdentity,
@@ -14,4 +15,4 @@ export {
 } from "./identity.ts";
 export type { JwksOptions } from "./jwks.ts";
 export type { JwtOptions } from "./jwt.ts";
-export type { TokenOptions } from "./verifier.ts";
+export type { TokenOptions, ValidateToken } from "./verifier.ts";

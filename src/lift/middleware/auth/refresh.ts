@@ -3,7 +3,7 @@ import { errorFrame, requestIdOf } from "../../connections/error-frames.ts";
 import type { AnyContext } from "../../context.ts";
 import { LiftError } from "../../errors.ts";
 import { fromStore } from "../../event-state.ts";
-import { scheduleExpiry } from "./expiry.ts";
+import { rescheduleExpiry } from "./expiry.ts";
 import { type AuthIdentity, authIdentity, identityToRow, setAuthIdentity } from "./identity.ts";
 import { readToken } from "./tokens.ts";
 
@@ -31,7 +31,7 @@ export function createRefresh({
     if (!(await fromStore(written))) throw new LiftError("CONNECTION_CLOSED");
     setAuthIdentity(ctx, identity);
     // After the row is written: an item that is due before it is moved then finds the new expiry there.
-    await scheduleExpiry(ctx, identity.expiresAt, toleranceMs);
+    await rescheduleExpiry(ctx, identity.expiresAt, toleranceMs);
     const data = identity.expiresAt === undefined ? {} : { expiresAt: identity.expiresAt };
     await ctx.reply({ type: "response", request_id: requestIdOf(ctx), success: true, data });
   };

@@ -5,18 +5,21 @@ import { expiryTime } from "./expiry.ts";
 import { type AuthIdentity, validateIdentity } from "./identity.ts";
 import { createJwtVerifier, DEFAULT_CLOCK_TOLERANCE, type JwtOptions } from "./jwt.ts";
 
+/**
+ * Verifies a token and returns its user's id or the whole identity. It throws, or returns `undefined`, to refuse the token.
+ * `event` is the `$connect` or refresh message that has the token; `undefined` for a ticket request.
+ */
+export type ValidateToken = (
+  token: string,
+  event: ConnectEvent | MessageEvent | undefined,
+) => string | AuthIdentity | undefined | Promise<string | AuthIdentity | undefined>;
+
 /** Verification of tokens. Exactly one of `jwt` and `validateToken` is required. */
 export interface TokenOptions {
   /** Verifies tokens as JWTs. */
   readonly jwt?: JwtOptions;
-  /**
-   * Verifies a token and returns its user's id or the whole identity. It throws, or returns `undefined`, to refuse the
-   * token. `event` is the `$connect` or refresh message that has the token; `undefined` for a ticket request.
-   */
-  readonly validateToken?: (
-    token: string,
-    event: ConnectEvent | MessageEvent | undefined,
-  ) => string | AuthIdentity | undefined | Promise<string | AuthIdentity | undefined>;
+  /** Verifies tokens by the application's own means. */
+  readonly validateToken?: ValidateToken;
   /** Returns the time in ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -42,8 +45,16 @@ export function createVerifier({ jwt, validateToken, now = Date.now }: TokenOpti
   if ((jwt === undefined) === (validateToken === undefined)) {
     throw invalidOption("Set exactly one of `jwt` and `validateToken`");
   }
-  const verify = jwt === undefined ? verifyByCallback(validateToken!) : createJwtVerifier(jwt, now);
-  const toleranceMs = jwt === undefined ? 0 : (jwt.clockToleranceSeconds ?? DEFAULT_CLOCK_TOLERANCE) * 1_000;
+  if (jwt === undefined) return callbackVerifier(validateToken!, now);
+  const toleranceMs = (jwt.clockToleranceSeconds ?? DEFAULT_CLOCK_TOLERANCE) * 1_000;
+  return toVerifier(createJwtVerifier(jwt, now), toleranceMs, now);
+}
+
+export function callbackVerifier(validateToken: ValidateToken, now: () => number): Verifier {
+  return toVerifier(verifyByCallback(validateToken), 0, now);
+}
+
+function toVerifier(verify: Verifier["verify"], toleranceMs: number, now: () => number): Verifier {
   return {
     verify,
     isCurrent: (identity) => {
@@ -55,8 +66,8 @@ export function createVerifier({ jwt, validateToken, now = Date.now }: TokenOpti
   };
 }
 
-function verifyByCallback(validateToken: NonNullable<TokenOptions["validateToken"]>) {
-  return async (token: string, event: ConnectEvent | MessageEvent | undefined) => {
+function verifyByCallback(validateToken: ValidateToken): Verifier["verify"] {
+  return async (token, event) => {
     try {
       return validateIdentity(await validateToken(token, event));
     } catch (thrown) {
