@@ -3,10 +3,13 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { S3Client } from "@aws-sdk/client-s3";
 import { expect, it, onTestFinished, vi } from "vitest";
 import { OPEN, type SimulatedClient, simulateStreamer } from "../../../test/streamer/simulation.ts";
+import { fakeBucket } from "../../../test/support/fake-bucket.ts";
 import { fileBlobStore } from "../../store/files/index.ts";
 import { type BlobStore, type Json, MAX_RESULT_BYTES, StoreError } from "../../store/index.ts";
+import { s3BlobStore } from "../../store/s3/index.ts";
 import type { RequestHandler, RequestsOptions } from "./options.ts";
 
 const LARGE = "é".repeat(200_000);
@@ -67,6 +70,16 @@ it("puts a result over 300 KB into the blob store, for its user's other devices 
   expect(await response.json()).toBe(LARGE);
   const [key] = blobs.createUpload.mock.calls[0]!;
   expect(key).toMatch(/^results\/[\w-]{43}\/[0-9a-f-]{36}$/);
+});
+
+it("puts it into an S3 bucket, which checks the signatures", async () => {
+  const credentials = { accessKeyId: "key", secretAccessKey: "secret" };
+  const { endpoint, close } = await fakeBucket(credentials, Date.now);
+  onTestFinished(close);
+  const client = new S3Client({ endpoint, region: "eu-west-1", credentials, forcePathStyle: true });
+  const { ada } = await start(() => LARGE, s3BlobStore({ bucket: "app", client }));
+  expect(await ended(ada)).toMatchObject({ type: "complete", result_bytes: LARGE_BYTES });
+  expect(await (await download(ada)).json()).toBe(LARGE);
 });
 
 it("keeps a result of 300 KB in the request store", async () => {
