@@ -1,65 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { SignJWT } from "jose";
-import { type Browser, chromium, type Page, type WebSocketRoute } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { developmentSecret, mintDevelopmentToken } from "../../src/cli/index.ts";
-import { CHROMIUM, FLAGS } from "./chromium.ts";
-import { type Server, startServer } from "./server.ts";
+import type { Page, WebSocketRoute } from "playwright-core";
+import { describe, expect, it } from "vitest";
+import { mintDevelopmentToken } from "../../src/cli/index.ts";
+import { Demo, expectHiddenToken, isAtDoor, isOnline, later, paste } from "./demo.ts";
 
-let browser: Browser;
-let directory: string;
-let server: Server;
-/** Errors of the pages: exceptions and violations of the content security policy. */
-let faults: string[];
-
-beforeAll(async () => {
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
-});
-
-afterAll(async () => {
-  await browser?.close();
-});
-
-beforeEach(async () => {
-  faults = [];
-  directory = await mkdtemp(join(tmpdir(), "lift-chat-"));
-  server = await startServer({ directory });
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  await server.stop("SIGKILL");
-  await rm(directory, { recursive: true });
-  expect(faults).toEqual([]);
-});
-
-/** Opens a window that shares no cookies, storage or sockets with others. */
-async function openWindow(): Promise<Page> {
-  const context = await browser.newContext();
-  const page = await context.newPage();
-  page.on("pageerror", (error) => faults.push(error.message));
-  page.on("console", (message) => {
-    if (message.text().includes("Content Security Policy")) faults.push(message.text());
-  });
-  await page.goto(server.page);
-  return page;
-}
-
-async function enter(name: string, team = "demo"): Promise<Page> {
-  const page = await openWindow();
-  await page.getByLabel("Your name").fill(name);
-  await page.getByLabel("Team").fill(team);
-  await page.getByRole("button", { name: "Sign in", exact: true }).click();
-  await isOnline(page);
-  return page;
-}
-
-async function isOnline(page: Page): Promise<void> {
-  await page.getByRole("status").getByText("Online", { exact: true }).waitFor();
-  await page.locator("#people", { hasText: /you/i }).waitFor();
-}
+const demo = new Demo("chat");
 
 async function say(page: Page, text: string): Promise<void> {
   await page.getByLabel("Message", { exact: true }).fill(text);
@@ -77,9 +21,9 @@ function textsIn(page: Page): Promise<string[]> {
 
 describe("two windows", () => {
   it("chat, and see each other join and leave", async () => {
-    const ada = await enter("Ada");
+    const ada = await demo.enter("Ada");
     await ada.getByText("Only you are here").waitFor();
-    const grace = await enter("Grace");
+    const grace = await demo.enter("Grace");
     await ada.getByText("You and Grace").waitFor();
     await ada.getByText("Grace came in").waitFor();
     await grace.getByText("You and Ada").waitFor();
@@ -98,8 +42,8 @@ describe("two windows", () => {
   });
 
   it("in different rooms receive announcements, and nothing else of each other", async () => {
-    const ada = await enter("Ada");
-    const grace = await enter("Grace");
+    const ada = await demo.enter("Ada");
+    const grace = await demo.enter("Grace");
     await grace.getByLabel("Go to another room").fill("#tea");
     await grace.keyboard.press("Enter");
     await ada.getByText("Grace left").waitFor();
@@ -114,8 +58,8 @@ describe("two windows", () => {
   });
 
   it("of different teams see nothing of each other", async () => {
-    const ada = await enter("Ada", "math");
-    const spy = await enter("Spy", "physics");
+    const ada = await demo.enter("Ada", "math");
+    const spy = await demo.enter("Spy", "physics");
     await say(ada, "our secret");
     await ada.getByRole("button", { name: "Announce" }).click();
     await say(ada, "our announcement");
@@ -129,8 +73,8 @@ describe("two windows", () => {
   });
 
   it("show markup as text", async () => {
-    const ada = await enter("Ada");
-    const grace = await enter("<img src=x onerror=alert(1)>");
+    const ada = await demo.enter("Ada");
+    const grace = await demo.enter("<img src=x onerror=alert(1)>");
     const attack = `<script>alert(1)</script><img src=x onerror="alert(2)"><b>bold</b>`;
     const dialogs: string[] = [];
     ada.on("dialog", (dialog) => {
@@ -146,45 +90,16 @@ describe("two windows", () => {
   });
 });
 
-async function paste(page: Page, token: string): Promise<void> {
-  await page.getByRole("button", { name: "Use a token of your own" }).click();
-  await page.getByLabel("Token").fill(token);
-  await page.getByRole("button", { name: "Sign in", exact: true }).click();
-}
-
-async function tokenOf(expiry: string | number): Promise<string> {
-  const secret = await developmentSecret(join(directory, ".lift-ws"));
-  return new SignJWT({ tenant_id: "math" })
-    .setProtectedHeader({ alg: "HS256" })
-    .setSubject("ada")
-    .setIssuer("lift-ws-development")
-    .setAudience("lift-ws-development")
-    .setExpirationTime(expiry)
-    .sign(new TextEncoder().encode(secret));
-}
-
-/** Advances the page's clock. Its timers keep running. */
-function later(page: Page, ms: number): Promise<void> {
-  return page.clock.setFixedTime(Date.now() + ms);
-}
-
-/** Checks that the page shows the sign-in form and no room. */
-async function isAtDoor(page: Page): Promise<void> {
-  await page.getByLabel("Token").waitFor();
-  expect(await page.getByLabel("Token").inputValue()).toBe("");
-  expect(await page.getByLabel("Message", { exact: true }).isVisible()).toBe(false);
-}
-
 describe("the page", () => {
   it("returns to the sign-in with a bad token and its reason, and accepts a good one", async () => {
-    const page = await openWindow();
+    const page = await demo.open();
     await paste(page, "eyJhbGciOiJub25lIn0.e30.");
     // Users cannot write before the server accepts them.
     expect(await page.getByLabel("Message", { exact: true }).isDisabled()).toBe(true);
     await page.locator("#door").getByRole("alert").getByText("it did not let you in").waitFor();
     await isAtDoor(page);
 
-    await page.getByLabel("Token").fill(await tokenOf("1h"));
+    await page.getByLabel("Token").fill(await demo.tokenOf("1h"));
     await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await isOnline(page);
     expect(await page.locator("#door-problem").isVisible()).toBe(false);
@@ -193,20 +108,20 @@ describe("the page", () => {
   });
 
   it("returns to the sign-in when a token has expired", async () => {
-    const page = await openWindow();
-    await paste(page, await tokenOf(Date.now() / 1_000 - 60));
+    const page = await demo.open();
+    await paste(page, await demo.tokenOf(Date.now() / 1_000 - 60));
     await page.locator("#door").getByRole("alert").getByText("The token has expired").waitFor();
     await isAtDoor(page);
   });
 
   it("returns to the sign-in when the token of an open connection expires", async () => {
-    const page = await openWindow();
+    const page = await demo.open();
     const sockets: WebSocketRoute[] = [];
     await page.routeWebSocket(/./, (socket) => {
       socket.connectToServer();
       sockets.push(socket);
     });
-    await paste(page, await tokenOf("1h"));
+    await paste(page, await demo.tokenOf("1h"));
     await isOnline(page);
     await later(page, 2 * 3_600_000);
     sockets[0]!.send(JSON.stringify({ type: "error", error: { code: "TOKEN_EXPIRED", retry: true } }));
@@ -220,35 +135,20 @@ describe("the page", () => {
   });
 
   it("accepts a pasted token", async () => {
-    const token = await mintDevelopmentToken({ sub: "ada", tenant: "math" }, join(directory, ".lift-ws"));
-    const page = await openWindow();
+    const token = await mintDevelopmentToken({ sub: "ada", tenant: demo.team }, demo.folder);
+    const page = await demo.open();
     await page.getByRole("button", { name: "Use a token of your own" }).click();
     await page.getByLabel("Token").fill(token);
     await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await isOnline(page);
     await page.getByText("ada (you)").waitFor();
-    expect(await page.locator("#team").textContent()).toBe("math");
+    expect(await page.locator("#team").textContent()).toBe(demo.team);
   });
 
-  it("keeps the token out of its address, storage and text", async () => {
-    const minted: string[] = [];
-    const page = await openWindow();
-    page.on("response", async (response) => {
-      if (response.url().endsWith("/token")) minted.push((await response.json()).token);
-    });
-    await page.getByRole("button", { name: "Sign in", exact: true }).click();
-    await isOnline(page);
-    const [token = ""] = minted;
-    expect(token).toMatch(/^eyJ/);
-    const everything = await page.evaluate<string>(
-      "[location.href, JSON.stringify([sessionStorage, localStorage]), document.documentElement.outerHTML].join()",
-    );
-    expect(everything).not.toContain(token);
-    expect(server.output()).not.toContain(token);
-  });
+  it("keeps the token out of its address, storage and text", () => expectHiddenToken(demo));
 
   it("keeps the user and room after a reload", async () => {
-    const page = await enter("Ada");
+    const page = await demo.enter("Ada");
     await page.getByRole("button", { name: "ideas" }).click();
     await page.getByText("Only you are here").waitFor();
     await page.reload();
@@ -258,7 +158,7 @@ describe("the page", () => {
   });
 
   it("switches between dark and light, and remembers it", async () => {
-    const page = await openWindow();
+    const page = await demo.open();
     const ground = "getComputedStyle(document.documentElement).backgroundColor";
     const toggle = page.getByRole("button", { name: "Dark theme" });
     expect(await toggle.getAttribute("aria-pressed")).toBe("false");
@@ -273,19 +173,19 @@ describe("the page", () => {
 
 describe.each(["SIGTERM", "SIGKILL"] as const)("a server that ends by %s and restarts", (signal) => {
   it("has its users back in their room", async () => {
-    const ada = await enter("Ada");
-    const grace = await enter("Grace");
+    const ada = await demo.enter("Ada");
+    const grace = await demo.enter("Grace");
     for (const page of [ada, grace]) await page.getByRole("button", { name: "ideas" }).click();
     await ada.getByText("You and Grace").waitFor();
     await say(ada, "before");
     await sees(grace, "before");
 
-    const [code, by] = await server.stop(signal);
+    const [code, by] = await demo.server.stop(signal);
     expect([code, by]).toEqual(signal === "SIGTERM" ? [0, null] : [null, "SIGKILL"]);
     await ada.getByRole("status").getByText("Reconnecting").waitFor();
     await ada.getByLabel("Message", { exact: true }).fill("typed meanwhile");
 
-    server = await startServer({ directory, port: server.port });
+    await demo.restart();
     for (const page of [ada, grace]) await isOnline(page);
     await ada.getByText("You and Grace").waitFor();
     await ada.getByText("Messages sent meanwhile are not stored").waitFor();

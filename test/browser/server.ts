@@ -9,6 +9,7 @@ export interface Server {
   readonly port: number;
   /** Output of the server. */
   readonly output: () => string;
+  readonly hasEnded: () => boolean;
   /** Resolves to the exit code and signal once the process has ended. */
   readonly stop: (signal: NodeJS.Signals) => Promise<readonly [number | null, NodeJS.Signals | null]>;
 }
@@ -36,6 +37,7 @@ export async function startServer({
     env: { ...process.env, PORT: String(port), HOST: host },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
   const lines: string[] = [];
   createInterface({ input: child.stderr }).on("line", (line) => lines.push(line));
   const page = (await pageAddress(child, lines)).replace("0.0.0.0", "127.0.0.1");
@@ -43,8 +45,9 @@ export async function startServer({
     page,
     port: Number(new URL(page).port),
     output: () => lines.join("\n"),
+    hasEnded,
     stop: async (signal) => {
-      if (child.exitCode !== null || child.signalCode !== null) return [child.exitCode, child.signalCode];
+      if (hasEnded()) return [child.exitCode, child.signalCode];
       const exited = once(child, "exit");
       child.kill(signal);
       const [code, by] = await exited;

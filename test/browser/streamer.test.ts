@@ -1,65 +1,10 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { SignJWT } from "jose";
-import { type Browser, chromium, type Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { developmentSecret, mintDevelopmentToken } from "../../src/cli/index.ts";
-import { CHROMIUM, FLAGS } from "./chromium.ts";
-import { type Server, startServer } from "./server.ts";
+import { readFile, rm } from "node:fs/promises";
+import type { Page } from "playwright-core";
+import { describe, expect, it } from "vitest";
+import { mintDevelopmentToken } from "../../src/cli/index.ts";
+import { Demo, expectHiddenToken, isAtDoor, isOnline, later, paste } from "./demo.ts";
 
-let browser: Browser;
-let directory: string;
-let server: Server;
-/** Errors of the pages: exceptions and violations of the content security policy. */
-let faults: string[];
-
-beforeAll(async () => {
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
-});
-
-afterAll(async () => {
-  await browser?.close();
-});
-
-beforeEach(async () => {
-  faults = [];
-  directory = await mkdtemp(join(tmpdir(), "lift-streamer-"));
-  server = await startServer({ example: "streamer", directory });
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  await server.stop("SIGKILL");
-  await rm(directory, { recursive: true });
-  expect(faults).toEqual([]);
-});
-
-/** Opens a window that shares no cookies, storage or sockets with others. */
-async function openWindow(): Promise<Page> {
-  const context = await browser.newContext();
-  const page = await context.newPage();
-  page.on("pageerror", (error) => faults.push(error.message));
-  page.on("console", (message) => {
-    if (message.text().includes("Content Security Policy")) faults.push(message.text());
-  });
-  await page.goto(server.page);
-  return page;
-}
-
-async function enter(name: string, team = "demo"): Promise<Page> {
-  const page = await openWindow();
-  await page.getByLabel("Your name").fill(name);
-  await page.getByLabel("Team").fill(team);
-  await page.getByRole("button", { name: "Sign in", exact: true }).click();
-  await isOnline(page);
-  return page;
-}
-
-async function isOnline(page: Page): Promise<void> {
-  await page.getByRole("status").getByText("Online", { exact: true }).waitFor();
-  await page.locator("#people", { hasText: /you/i }).waitFor();
-}
+const demo = new Demo("streamer");
 
 function network(page: Page) {
   return page.getByRole("switch", { name: "Network" });
@@ -98,10 +43,10 @@ function stored(page: Page): Promise<string[]> {
 
 describe("two windows", () => {
   it("chat, and see each user once across tabs, and who is typing", async () => {
-    const ada = await enter("Ada");
+    const ada = await demo.enter("Ada");
     await ada.getByText("Only you are here").waitFor();
-    const grace = await enter("Grace");
-    const again = await enter("Grace");
+    const grace = await demo.enter("Grace");
+    const again = await demo.enter("Grace");
     await ada.getByText("You and Grace").waitFor();
     await again.close();
 
@@ -117,12 +62,12 @@ describe("two windows", () => {
   });
 
   it("count unread messages in another room, and load earlier ones", async () => {
-    const ada = await enter("Ada");
+    const ada = await demo.enter("Ada");
     const lines = Array.from({ length: 56 }, (_, n) => `line ${n + 1}`);
     await say(ada, ...lines);
     await haveAll([ada], lines);
 
-    const grace = await enter("Grace");
+    const grace = await demo.enter("Grace");
     await haveAll([grace], lines.slice(6));
     await grace.evaluate("document.getElementById('scroll').scrollTop = 0");
     await haveAll([grace], lines);
@@ -135,8 +80,8 @@ describe("two windows", () => {
   });
 
   it("of different teams see nothing of each other", async () => {
-    const ada = await enter("Ada", "math");
-    const spy = await enter("Spy", "physics");
+    const ada = await demo.enter("Ada", "math");
+    const spy = await demo.enter("Spy", "physics");
     await say(ada, "our secret");
     await haveAll([ada], ["our secret"]);
     await say(spy, "hm");
@@ -146,8 +91,8 @@ describe("two windows", () => {
   });
 
   it("show markup as text", async () => {
-    const ada = await enter("Ada");
-    const grace = await enter("<img src=x onerror=alert(1)>");
+    const ada = await demo.enter("Ada");
+    const grace = await demo.enter("<img src=x onerror=alert(1)>");
     const attack = `<script>alert(1)</script><img src=x onerror="alert(2)"><b>bold</b>`;
     await say(grace, attack);
     await haveAll([ada, grace], [attack]);
@@ -158,8 +103,8 @@ describe("two windows", () => {
 
 describe("a disconnected window", () => {
   it("keeps written messages, and catches up after reconnecting", async () => {
-    const ada = await enter("Ada");
-    const grace = await enter("Grace");
+    const ada = await demo.enter("Ada");
+    const grace = await demo.enter("Grace");
     await say(ada, "before");
     await haveAll([ada, grace], ["before"]);
 
@@ -177,8 +122,8 @@ describe("a disconnected window", () => {
   });
 
   it("keeps written messages through a reload", async () => {
-    const ada = await enter("Ada");
-    const grace = await enter("Grace");
+    const ada = await demo.enter("Ada");
+    const grace = await demo.enter("Grace");
     await cut(grace);
     await say(grace, "written before the reload");
     await grace.reload();
@@ -187,14 +132,14 @@ describe("a disconnected window", () => {
   });
 
   it("reports when history does not reach", async () => {
-    const ada = await enter("Ada");
-    const grace = await enter("Grace");
+    const ada = await demo.enter("Ada");
+    const grace = await demo.enter("Grace");
     await say(ada, "before");
     await haveAll([ada, grace], ["before"]);
     await cut(grace);
-    await server.stop("SIGKILL");
-    await rm(join(directory, ".lift-ws"), { recursive: true });
-    server = await startServer({ example: "streamer", directory, port: server.port });
+    await demo.server.stop("SIGKILL");
+    await rm(demo.folder, { recursive: true });
+    await demo.restart();
     await isOnline(ada);
     await ada.getByText("history did not reach").waitFor();
     await say(ada, "in another life");
@@ -206,8 +151,8 @@ describe("a disconnected window", () => {
 
 describe("a server that is killed and restarted on the same database", () => {
   it("loses and duplicates no message in either window, and knows the members", async () => {
-    const ada = await enter("Ada");
-    const grace = await enter("Grace");
+    const ada = await demo.enter("Ada");
+    const grace = await demo.enter("Grace");
     await say(ada, "before the kill");
     await haveAll([ada, grace], ["before the kill"]);
     await cut(grace);
@@ -216,12 +161,12 @@ describe("a server that is killed and restarted on the same database", () => {
     const burst = Array.from({ length: 12 }, (_, n) => `into the kill ${n}`);
     const saying = say(ada, ...burst);
     await ada.locator(".message:not(.pending) > .text", { hasText: "into the kill 3" }).waitFor();
-    expect(await server.stop("SIGKILL")).toEqual([null, "SIGKILL"]);
+    expect(await demo.server.stop("SIGKILL")).toEqual([null, "SIGKILL"]);
     await saying;
     await ada.getByRole("status").getByText("Reconnecting").waitFor();
     await say(ada, "while it is dead");
 
-    server = await startServer({ example: "streamer", directory, port: server.port });
+    await demo.restart();
     await isOnline(ada);
     await mend(grace);
     await haveAll([ada, grace], ["before the kill", "cut off", ...burst, "while it is dead"]);
@@ -235,15 +180,15 @@ describe("a server that is killed and restarted on the same database", () => {
       ["before the kill", "cut off", ...burst, "while it is dead", "after", "after that"],
     );
 
-    const late = await enter("Radia");
+    const late = await demo.enter("Radia");
     expect(await stored(late)).toEqual(await stored(ada));
   });
 });
 
 describe("a live stream", () => {
   it("is seen by every viewer of the room as it is drawn, and counts viewers", async () => {
-    const ada = await enter("Ada");
-    const grace = await enter("Grace");
+    const ada = await demo.enter("Ada");
+    const grace = await demo.enter("Grace");
     await goLive(ada);
     await badge(grace, "Live");
     await grace.getByText("Ada’s sketch", { exact: true }).waitFor();
@@ -252,7 +197,7 @@ describe("a live stream", () => {
     await moves(grace);
     expect(await grace.getByRole("button", { name: "Go live" }).isVisible()).toBe(false);
 
-    const late = await enter("Radia");
+    const late = await demo.enter("Radia");
     await badge(late, "Live");
     for (const page of [ada, grace, late]) await watching(page, "2 watching");
     await moves(late);
@@ -272,8 +217,8 @@ describe("a live stream", () => {
   });
 
   it("continues when its owner reloads the page or is briefly disconnected", async () => {
-    const ada = await enter("Ada");
-    const grace = await enter("Grace");
+    const ada = await demo.enter("Ada");
+    const grace = await demo.enter("Grace");
     await goLive(ada);
     await badge(grace, "Live");
     await ada.reload();
@@ -292,7 +237,7 @@ describe("a live stream", () => {
   });
 
   it("starts only with a connection", async () => {
-    const ada = await enter("Ada");
+    const ada = await demo.enter("Ada");
     await cut(ada);
     await ada.locator("#go-live:disabled").waitFor();
     await mend(ada);
@@ -300,8 +245,8 @@ describe("a live stream", () => {
   });
 
   it("ends when its owner does not return", async () => {
-    const ada = await enter("Ada");
-    const grace = await enter("Grace");
+    const ada = await demo.enter("Ada");
+    const grace = await demo.enter("Grace");
     await goLive(ada);
     await badge(grace, "Live");
     await cut(ada);
@@ -325,12 +270,12 @@ describe("long work", () => {
   const storyOf = async (page: Page) => (await job(page, "Story").locator("pre").textContent()) ?? "";
 
   it("a report survives a kill of the process and a reload of the page, and is downloaded", async () => {
-    const ada = await enter("Ada");
+    const ada = await demo.enter("Ada");
     await ada.getByRole("button", { name: "Report" }).click();
     await job(ada, "Report").getByText("Adding them up").waitFor();
-    expect(await server.stop("SIGKILL")).toEqual([null, "SIGKILL"]);
+    expect(await demo.server.stop("SIGKILL")).toEqual([null, "SIGKILL"]);
     await ada.getByRole("status").getByText("Reconnecting").waitFor();
-    server = await startServer({ example: "streamer", directory, port: server.port });
+    await demo.restart();
     await isOnline(ada);
     // The second attempt may end before the page has reconnected.
     await job(ada, "Report")
@@ -346,12 +291,12 @@ describe("long work", () => {
   });
 
   it("a story is read in two windows, through a kill, and cancelled from the other", async () => {
-    const desk = await enter("Ada");
-    const phone = await enter("Ada");
+    const desk = await demo.enter("Ada");
+    const phone = await demo.enter("Ada");
     await desk.getByRole("button", { name: "Story" }).click();
     await expect.poll(() => storyOf(phone)).toMatch(/^A message set out across/);
-    await server.stop("SIGKILL");
-    server = await startServer({ example: "streamer", directory, port: server.port });
+    await demo.server.stop("SIGKILL");
+    await demo.restart();
     for (const page of [desk, phone]) await isOnline(page);
     await phone.reload();
     await isOnline(phone);
@@ -366,9 +311,9 @@ describe("long work", () => {
       one.startsWith("A message set out across a bad line. It was cut off twice, and each time it came back"),
     ).toBe(true);
     expect(one).not.toContain(STORY_END);
-    const late = await enter("Ada");
+    const late = await demo.enter("Ada");
     await job(late, "Story").getByText("Cancelled").waitFor();
-    const eve = await enter("Eve");
+    const eve = await demo.enter("Eve");
     expect(await eve.locator(".job").count()).toBe(0);
   });
 });
@@ -386,45 +331,16 @@ async function watching(page: Page, text: string): Promise<void> {
   await page.locator("#viewers").getByText(text, { exact: true }).waitFor();
 }
 
-async function paste(page: Page, token: string): Promise<void> {
-  await page.getByRole("button", { name: "Use a token of your own" }).click();
-  await page.getByLabel("Token").fill(token);
-  await page.getByRole("button", { name: "Sign in", exact: true }).click();
-}
-
-async function tokenOf(expiry: string | number): Promise<string> {
-  const secret = await developmentSecret(join(directory, ".lift-ws"));
-  return new SignJWT({ tenant_id: "math" })
-    .setProtectedHeader({ alg: "HS256" })
-    .setSubject("ada")
-    .setIssuer("lift-ws-development")
-    .setAudience("lift-ws-development")
-    .setExpirationTime(expiry)
-    .sign(new TextEncoder().encode(secret));
-}
-
-/** Advances the page's clock. Its timers keep running. */
-function later(page: Page, ms: number): Promise<void> {
-  return page.clock.setFixedTime(Date.now() + ms);
-}
-
-/** Checks that the page shows the sign-in form and no room. */
-async function isAtDoor(page: Page): Promise<void> {
-  await page.getByLabel("Token").waitFor();
-  expect(await page.getByLabel("Token").inputValue()).toBe("");
-  expect(await page.getByLabel("Message", { exact: true }).isVisible()).toBe(false);
-}
-
 describe("the page", () => {
   it("returns to the sign-in with a bad token and its reason, and accepts a good one", async () => {
-    const page = await openWindow();
+    const page = await demo.open();
     await paste(page, "eyJhbGciOiJub25lIn0.e30.");
     // Users cannot write before the server accepts them.
     expect(await page.getByLabel("Message", { exact: true }).isDisabled()).toBe(true);
     await page.locator("#door").getByRole("alert").getByText("it did not let you in").waitFor();
     await isAtDoor(page);
 
-    await page.getByLabel("Token").fill(await tokenOf("1h"));
+    await page.getByLabel("Token").fill(await demo.tokenOf("1h"));
     await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await isOnline(page);
     expect(await page.locator("#door-problem").isVisible()).toBe(false);
@@ -433,15 +349,15 @@ describe("the page", () => {
   });
 
   it("returns to the sign-in when a token has expired", async () => {
-    const page = await openWindow();
-    await paste(page, await tokenOf(Date.now() / 1_000 - 60));
+    const page = await demo.open();
+    await paste(page, await demo.tokenOf(Date.now() / 1_000 - 60));
     await page.locator("#door").getByRole("alert").getByText("The token has expired").waitFor();
     await isAtDoor(page);
   });
 
   it("returns to the sign-in when a token expires, and keeps unsent messages", async () => {
-    const page = await openWindow();
-    await paste(page, await tokenOf("1h"));
+    const page = await demo.open();
+    await paste(page, await demo.tokenOf("1h"));
     await isOnline(page);
     await cut(page);
     await say(page, "written while cut off");
@@ -450,35 +366,20 @@ describe("the page", () => {
     await network(page).click();
     await page.locator("#door").getByRole("alert").getByText("The token has expired").waitFor();
     await isAtDoor(page);
-    await page.getByLabel("Token").fill(await tokenOf("1h"));
+    await page.getByLabel("Token").fill(await demo.tokenOf("1h"));
     await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await haveAll([page], ["written while cut off"]);
   });
 
   it("accepts the token of a user without a tenant", async () => {
-    const page = await openWindow();
-    await paste(page, await mintDevelopmentToken({ sub: "ada" }, join(directory, ".lift-ws")));
+    const page = await demo.open();
+    await paste(page, await mintDevelopmentToken({ sub: "ada" }, demo.folder));
     await isOnline(page);
     await say(page, "alone");
     await haveAll([page], ["alone"]);
   });
 
-  it("keeps the token out of its address, storage and text", async () => {
-    const minted: string[] = [];
-    const page = await openWindow();
-    page.on("response", async (response) => {
-      if (response.url().endsWith("/token")) minted.push((await response.json()).token);
-    });
-    await page.getByRole("button", { name: "Sign in", exact: true }).click();
-    await isOnline(page);
-    const [token = ""] = minted;
-    expect(token).toMatch(/^eyJ/);
-    const everything = await page.evaluate<string>(
-      "[location.href, JSON.stringify([sessionStorage, localStorage]), document.documentElement.outerHTML].join()",
-    );
-    expect(everything).not.toContain(token);
-    expect(server.output()).not.toContain(token);
-  });
+  it("keeps the token out of its address, storage and text", () => expectHiddenToken(demo));
 });
 
 async function moves(page: Page): Promise<void> {
