@@ -5,7 +5,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { capture, SetupError } from "./child.mjs";
 
-const CHROMIUM_NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+/** The shell opens a window in a fifth of the time: it has the same engine, without the rest of a browser. */
+const CHROMIUM_NAMES = [
+  "chromium-headless-shell",
+  ...["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
+];
 const CHROMIUM_ON_MAC = [
   "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
   "/Applications/Chromium.app/Contents/MacOS/Chromium",
@@ -29,7 +33,7 @@ export function findJava() {
 }
 
 const PROGRAMS = [
-  { name: "Chromium", find: findChromium, debian: "chromium" },
+  { name: "Chromium", find: findChromium, debian: "chromium-headless-shell" },
   { name: `a Java runtime (${OLDEST_JAVA} or later)`, find: findJava, debian: "default-jre-headless" },
 ];
 

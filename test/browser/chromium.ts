@@ -1,5 +1,6 @@
-// Debian's path. `npm test` installs it as root.
-export const CHROMIUM = process.env.CHROMIUM_PATH || "/usr/bin/chromium";
+import { findChromium } from "../../tools/programs.mjs";
+
+export const CHROMIUM = findChromium() ?? "chromium";
 
 export const FLAGS = [
   ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],

@@ -39,6 +39,11 @@ it("installs nothing when both are on PATH", async () => {
   expect([findChromium(), findJava()]).toEqual([join(folder, "chromium"), join(folder, "java")]);
 });
 
+it("prefers the shell of Chromium", () => {
+  for (const name of ["chromium", "chromium-headless-shell"]) program(name, "");
+  expect(findChromium()).toBe(join(folder, "chromium-headless-shell"));
+});
+
 it("installs only missing programs, on Debian as root", async () => {
   program("apt-get", APT_GET);
   program("java-to-be", JAVA);
@@ -70,7 +75,7 @@ it.each([
   writeFileSync(osRelease, release);
   await expect(ensurePrograms({ uid, osRelease })).rejects.toThrow(
     "The tests need Chromium and a Java runtime (17 or later) on PATH. " +
-      "On Debian: apt-get install chromium default-jre-headless",
+      "On Debian: apt-get install chromium-headless-shell default-jre-headless",
   );
 });
 
