@@ -829,6 +829,37 @@ describe("output", () => {
   });
 });
 
+describe("output that the server has lost", () => {
+  it.each([
+    [true, { code: "HISTORY_LOST" }],
+    [false, { value: 1 }],
+  ])("rejects the request when it is read: %s", async (isRead, expected) => {
+    const all = await stored();
+    const { job, clock, server } = all;
+    const end = ending(job);
+    if (isRead) reading(job.output);
+    await clock.pass(10);
+    server.jobs.write(ID, { text: "t1 " });
+    // From the first reconnect, the job is subscribed in any case.
+    await reconnect(all);
+    await reconnect(all, () => server.loseHistory(`request:${ID}`));
+    server.jobs.complete(ID, 1);
+    await clock.pass(100);
+    expect(end).toEqual(expected);
+  });
+
+  it("rejects the request whose end reports more of it than there is", async () => {
+    const { job, clock, server } = await stored();
+    const [end, read] = [ending(job), reading(job.output)];
+    await clock.pass(10);
+    server.jobs.write(ID, { text: "t1 " });
+    await clock.pass(10);
+    server.opened[0]!.deliver({ type: "complete", request_id: ID, success: true, result: 4, output: 3 });
+    await clock.pass(60_000);
+    expect([end, read]).toEqual([{ code: "HISTORY_LOST" }, { all: ["t1 "], end: "HISTORY_LOST" }]);
+  });
+});
+
 describe("attach", () => {
   it("waits for the answer to the client's own request with that id", async () => {
     const all = await connected();
