@@ -116,9 +116,13 @@ export class ChannelHistories {
     while (head > after.offset && (epoch.messages.get(head)?.seen ?? t) >= t) head--;
     if (head === after.offset) return false;
     if (after.offset + 1 <= head - rules.size) return true;
-    // A message with an older timestamp than the message before it stays as long as that one.
-    const ages = [after.offset, after.offset + 1].map((offset) => epoch.messages.get(offset)?.at);
-    return ages.every((at) => at !== undefined && t - at >= rules.ageMs + TOLERANCE_MS);
+    // A message with an older timestamp than the message before it stays as long as that one. A store may count the age from
+    // its own write, which ends before somebody sees the message, but on a busy machine long after the timestamp.
+    const messages = [after.offset, after.offset + 1].map((offset) => epoch.messages.get(offset));
+    return messages.every(
+      (message) =>
+        message?.at !== undefined && t - Math.max(message.at, message.seen) >= rules.ageMs + TOLERANCE_MS,
+    );
   }
 
   *#once(uid: string, position: Position) {

@@ -49,6 +49,45 @@ describe("the checker", () => {
     expect(seeded).toBeGreaterThan(10);
   });
 
+  it.each([
+    { seen: 2_000, violations: [] },
+    { seen: 1_010, violations: [expect.stringContaining("lacks a recovered: false")] },
+  ])(
+    "allows a message in the history for its age after it was seen first, at $seen",
+    ({ seen, violations }) => {
+      const feed = { tenant: "a", channel: "brief:feed" };
+      const message = (offset: number, at: number) => ({
+        uid: `u${offset}`,
+        origin: feed,
+        position: { epoch: "e", offset },
+        at,
+      });
+      const messages = [message(1, 1_000), message(2, 1_001)];
+      const brief = { size: 100, ageMs: 700, presence: false };
+      const run = { seed: 1, store: "memory", durable: false, namespaces: { brief }, users: { a: ["ada"] } };
+      const answered = {
+        action: "history",
+        asked: 2_100,
+        position: { epoch: "e", offset: 2 },
+        more: false,
+      } as const;
+      const log: LogEntry[] = [
+        { t: 0, kind: "run", ...run },
+        ...messages.map(({ uid }): LogEntry => ({ t: 1_000, kind: "asked", uid, by: "ada", ...feed })),
+        ...messages.map((each): LogEntry => ({ t: seen, kind: "received", client: "ada", ...feed, ...each })),
+        ...messages.map(
+          ({ uid, position }): LogEntry => ({ t: seen, kind: "accepted", uid, position, ...feed }),
+        ),
+        {
+          ...{ t: 2_150, kind: "answered", client: "ada", ...feed, ...answered },
+          ...{ after: { epoch: "e", offset: 1 }, recovered: true, messages: messages.slice(1) },
+        },
+        { t: 3_000, kind: "end" },
+      ];
+      expect(checkLog(log)).toEqual(violations);
+    },
+  );
+
   it("reports a log without an end", () => {
     const log = referenceLog({ seed: 1, durable: true }).filter(({ kind }) => kind !== "end");
     expect(checkLog(log)).toEqual(["The log has no end"]);

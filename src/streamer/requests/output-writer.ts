@@ -130,8 +130,14 @@ export class OutputWriter implements RequestOutput {
     await this.#sending;
   }
 
-  /** Drops what is not stored yet. */
-  cancel(): void {
+  /** Drops what waits to be stored. Resolves when what is on its way to the store, and was sent after it, has ended. */
+  async cancel(): Promise<void> {
+    this.#drop();
+    await this.#storing?.catch(() => {});
+    await this.#sending;
+  }
+
+  #drop(): void {
     clearTimeout(this.#timer);
     this.#waiting.length = 0;
     this.#waitingBytes = 0;
@@ -202,7 +208,7 @@ export class OutputWriter implements RequestOutput {
       }
     } catch (error) {
       this.#error = error;
-      this.cancel();
+      this.#drop();
       throw error;
     }
   }

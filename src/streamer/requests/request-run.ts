@@ -151,7 +151,8 @@ export class RequestRun {
       return await this.#complete(result);
     } catch (error) {
       this.#stop.abort(error);
-      this.#output.cancel();
+      // The end names the last offset, which an item on its way to the store would exceed.
+      await this.#output.cancel();
       return await this.#fail(error);
     } finally {
       clearTimeout(timeout);

@@ -315,6 +315,29 @@ describe("a stored request", () => {
     expect(renew.mock.calls.map(([, { progress }]) => progress)).toEqual([{ percentage: 10 }]);
   });
 
+  it("ends after the output that was on its way to the store when it failed", async () => {
+    const { streamer, client, store } = simulate();
+    const append = store.requests!.append.bind(store.requests);
+    let fail = () => {};
+    vi.spyOn(store.requests!, "append").mockImplementation(async (...args) => {
+      const isStored = await append(...args);
+      fail();
+      // The handler fails before the store answers.
+      await new Promise(setImmediate);
+      return isStored;
+    });
+    streamer.request("report", LONG, async (_, { output }) => {
+      void output.write("a");
+      await new Promise<void>((_resolve, reject) => {
+        fail = () => reject(new LiftError("FULL", { message: "The room is full" }));
+      });
+    });
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    expect(await ended(ada, "r1")).toMatchObject({ error: { code: "FULL" }, output: 1 });
+    expect(ada.received().slice(-2).map(({ type }) => type)).toEqual(["message", "error"]);
+  });
+
   it("completes for a user whose ID is too long for its channel", async () => {
     const { streamer, client } = simulate();
     streamer.request("report", LONG, (_, { progress }) => {
