@@ -335,7 +335,12 @@ describe("a stored request", () => {
     const ada = await client("a", ADA);
     await ada.send({ id: "r1", action: "report" });
     expect(await ended(ada, "r1")).toMatchObject({ error: { code: "FULL" }, output: 1 });
-    expect(ada.received().slice(-2).map(({ type }) => type)).toEqual(["message", "error"]);
+    expect(
+      ada
+        .received()
+        .slice(-2)
+        .map(({ type }) => type),
+    ).toEqual(["message", "error"]);
   });
 
   it("completes for a user whose ID is too long for its channel", async () => {
