@@ -50,7 +50,7 @@ describe.each(PORTS)("@connections by %s", (_name, port) => {
   it("describes a connection, closes it, and then returns 410", async () => {
     const { connections, client, id } = await start();
     const info = await connections.get(id);
-    expect(info?.identity).toEqual({ sourceIp: "127.0.0.1" });
+    expect(info?.identity).toStrictEqual({ sourceIp: "127.0.0.1" });
     expect(Math.abs(Date.now() - (info?.connectedAt ?? 0))).toBeLessThan(60_000);
     expect(await connections.disconnect(id)).toBe(true);
     expect((await client.closed).code).toBe(1000);

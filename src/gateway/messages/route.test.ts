@@ -11,6 +11,7 @@ describe("compileRouteSelector", () => {
     ["$request.body.a.b", { a: { b: "deep" } }, "deep"],
     ["${request.body.a.b}", { a: { b: "deep" } }, "deep"],
     ["$request.body.list[1].name", { list: [{}, { name: "second" }] }, "second"],
+    ["$request.body.list[10]", { list: [...Array(10).fill("x"), "eleventh"] }, "eleventh"],
     ["$request.body['odd.name']", { "odd.name": "quoted" }, "quoted"],
     ["${request.body.service}/${request.body.method}", { service: "chat", method: "send" }, "chat/send"],
     ["v1-$request.body.action", { action: "join" }, "v1-join"],

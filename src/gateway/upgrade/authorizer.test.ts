@@ -56,6 +56,8 @@ describe("evaluatePolicy", () => {
     ["no principal", answer(statement("Allow"), { principalId: undefined })],
     ["no policy", answer(statement("Allow"), { policyDocument: {} })],
     ["an unknown effect", answer(statement("Maybe"))],
+    ["an action that is not a text", answer(statement("Allow", ARN, 1))],
+    ["a resource that is not a text beside one that fits", answer(statement("Allow", [ARN, 1]))],
     ["a nested context", answer(statement("Allow"), { context: { user: { id: 1 } } })],
     ["more than 8 KB", answer(statement("Allow"), { context: { blob: "x".repeat(8192) } })],
   ])("refuses with 500 on %s", (_name, outcome) => {
