@@ -1,8 +1,20 @@
 import { randomUUID } from "node:crypto";
 import { type AttributeValue, DeleteItemCommand, paginateScan } from "@aws-sdk/client-dynamodb";
-import { createTables, type DynamoDBChannelStoreOptions, dynamoDBChannelStore } from "lift-ws/store/dynamodb";
+import {
+  type DynamoDBChannelStoreOptions,
+  dynamoDBChannelStore,
+  MEMBER_TABLE,
+  MESSAGE_TABLE,
+} from "lift-ws/store/dynamodb";
 import { dynamoDBChannelStore as noSdkChannelStore } from "lift-ws/store/dynamodb/no-sdk";
-import { CALL_TIMEOUT_MS, localClient, noSdkTarget, type TransportName } from "./connection-table.ts";
+import {
+  CALL_TIMEOUT_MS,
+  createTable,
+  localClient,
+  noSdkTarget,
+  type TableOptions,
+  type TransportName,
+} from "./connection-table.ts";
 
 const HOUR = 60 * 60_000;
 
@@ -13,17 +25,21 @@ export class ChannelTables {
   readonly #transport: TransportName;
   /** Reads the tables without injected faults. */
   readonly #client = localClient();
-  /** Not in the past: the engine has its own clock, and its TTL would delete the items. */
+  /** Close to the engine's clock, which dates the records of streams. */
   #time = Math.ceil(Date.now() / HOUR) * HOUR;
 
   private constructor(transport: TransportName) {
     this.#transport = transport;
   }
 
-  static async create(transport: TransportName = "AWS SDK"): Promise<ChannelTables> {
+  static async create(
+    transport: TransportName = "AWS SDK",
+    options: TableOptions = {},
+  ): Promise<ChannelTables> {
     const tables = new ChannelTables(transport);
     const { messageTableName, memberTableName } = tables;
-    await createTables({ client: tables.#client, messageTableName, memberTableName });
+    await createTable(messageTableName, MESSAGE_TABLE, options);
+    await createTable(memberTableName, MEMBER_TABLE);
     return tables;
   }
 

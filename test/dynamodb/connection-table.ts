@@ -1,10 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { DynamoDBClient, paginateScan } from "@aws-sdk/client-dynamodb";
+import { CreateTableCommand, DynamoDBClient, paginateScan } from "@aws-sdk/client-dynamodb";
 import type { Connection } from "lift-ws/store";
 import {
-  createTables,
+  CONNECTION_TABLE,
+  createTableInput,
   type DynamoDBConnectionStoreOptions,
   dynamoDBConnectionStore,
+  type TableDefinition,
 } from "lift-ws/store/dynamodb";
 import { dynamoDBConnectionStore as noSdkConnectionStore } from "lift-ws/store/dynamodb/no-sdk";
 import { inject } from "vitest";
@@ -29,7 +31,7 @@ export class ConnectionTable {
   readonly #transport: TransportName;
   /** Reads the table without injected faults. */
   readonly #client = localClient();
-  /** Not in the past: the engine has its own clock, and its TTL would delete the rows. */
+  /** Close to the engine's clock, which dates the records of streams. */
   #time = Math.ceil(Date.now() / HOUR) * HOUR;
 
   private constructor(tableName: string, transport: TransportName) {
@@ -39,7 +41,7 @@ export class ConnectionTable {
 
   static async create(transport: TransportName = "AWS SDK"): Promise<ConnectionTable> {
     const tables = new ConnectionTable(`connections-${randomUUID()}`, transport);
-    await createTables({ client: tables.#client, tableName: tables.tableName });
+    await createTable(tables.tableName, CONNECTION_TABLE);
     return tables;
   }
 
@@ -89,6 +91,24 @@ export class ConnectionTable {
     for await (const { id } of connections) ids.push(id);
     return ids.sort();
   }
+}
+
+/**
+ * Creates a table in one request: without TTL, because tests move their own clock, and by default without its stream.
+ * DynamoDB Local reads all stream records that it holds in each call for a table with a stream.
+ */
+export async function createTable(
+  name: string,
+  table: TableDefinition,
+  { tableStream = false }: TableOptions = {},
+): Promise<void> {
+  const { StreamSpecification, ...input } = createTableInput(name, table);
+  await localClient().send(new CreateTableCommand({ ...input, ...(tableStream && { StreamSpecification }) }));
+}
+
+export interface TableOptions {
+  /** Whether the table has its stream. Default: false. */
+  readonly tableStream?: boolean;
 }
 
 /** Options of the transport without the SDK for the tests' DynamoDB Local. */

@@ -20,7 +20,7 @@ const pollers: TableStreamPoller[] = [];
 const lines: string[] = [];
 
 beforeEach(async () => {
-  table = await RequestTableUnderTest.create();
+  table = await RequestTableUnderTest.create("AWS SDK", { tableStream: true });
   connections = recordingConnections();
   lines.length = 0;
 });

@@ -1,13 +1,20 @@
 import { randomUUID } from "node:crypto";
 import { paginateScan } from "@aws-sdk/client-dynamodb";
 import {
-  createTables,
   type DynamoDBChannelStoreOptions,
   type DynamoDBRequestStore,
   dynamoDBChannelStore,
+  REQUEST_TABLE,
 } from "lift-ws/store/dynamodb";
 import { dynamoDBChannelStore as noSdkChannelStore } from "lift-ws/store/dynamodb/no-sdk";
-import { CALL_TIMEOUT_MS, localClient, noSdkTarget, type TransportName } from "./connection-table.ts";
+import {
+  CALL_TIMEOUT_MS,
+  createTable,
+  localClient,
+  noSdkTarget,
+  type TableOptions,
+  type TransportName,
+} from "./connection-table.ts";
 
 const HOUR = 60 * 60_000;
 
@@ -17,16 +24,19 @@ export class RequestTableUnderTest {
   readonly #transport: TransportName;
   /** Reads the table without injected faults. */
   readonly #client = localClient();
-  /** Not in the past: the engine has its own clock, and its TTL would delete the items. */
+  /** Close to the engine's clock, which dates the records of streams. */
   #time = Math.ceil(Date.now() / HOUR) * HOUR;
 
   private constructor(transport: TransportName) {
     this.#transport = transport;
   }
 
-  static async create(transport: TransportName = "AWS SDK"): Promise<RequestTableUnderTest> {
+  static async create(
+    transport: TransportName = "AWS SDK",
+    options: TableOptions = {},
+  ): Promise<RequestTableUnderTest> {
     const table = new RequestTableUnderTest(transport);
-    await createTables({ client: table.#client, requestTableName: table.requestTableName });
+    await createTable(table.requestTableName, REQUEST_TABLE, options);
     return table;
   }
 

@@ -1,12 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { DescribeTableCommand, PutItemCommand, paginateScan } from "@aws-sdk/client-dynamodb";
 import { beforeAll, describe, expect, it } from "vitest";
-import { CALL_TIMEOUT_MS, localClient, noSdkTarget } from "../../../test/dynamodb/connection-table.ts";
+import {
+  CALL_TIMEOUT_MS,
+  createTable,
+  localClient,
+  noSdkTarget,
+} from "../../../test/dynamodb/connection-table.ts";
 import { failFirstAttempts, injectFaults, THROTTLED } from "../../../test/dynamodb/request-faults.ts";
 import { scheduleProperties } from "../../../test/stores/schedule-properties.ts";
 import { scheduleCases } from "../contracts/cases.ts";
 import type { Schedule } from "../contracts/schedule.ts";
-import { createTableInput, createTables, dynamoDBSchedule, SCHEDULE_TABLE } from "./index.ts";
+import { createTableInput, dynamoDBSchedule, SCHEDULE_TABLE } from "./index.ts";
 import { dynamoDBSchedule as noSdkSchedule } from "./no-sdk.ts";
 
 /** In the future, because the clock of DynamoDB Local cannot be moved, and its TTL would remove earlier items. */
@@ -15,7 +20,7 @@ const client = localClient();
 
 async function makeTable(): Promise<string> {
   const scheduleTableName = `schedule-${randomUUID()}`;
-  await createTables({ client, scheduleTableName });
+  await createTable(scheduleTableName, SCHEDULE_TABLE);
   return scheduleTableName;
 }
 

@@ -1,10 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { ScanCommand } from "@aws-sdk/client-dynamodb";
 import { describe, expect, it } from "vitest";
-import { CALL_TIMEOUT_MS, localClient, noSdkTarget } from "../../../test/dynamodb/connection-table.ts";
+import {
+  CALL_TIMEOUT_MS,
+  createTable,
+  localClient,
+  noSdkTarget,
+} from "../../../test/dynamodb/connection-table.ts";
 import { failFirstAttempts, injectFaults, RESPONSE_LOST } from "../../../test/dynamodb/request-faults.ts";
 import { ticketStoreCases } from "../contracts/cases.ts";
-import { createTables, dynamoDBTicketStore } from "./index.ts";
+import { dynamoDBTicketStore, TICKET_TABLE } from "./index.ts";
 import { dynamoDBTicketStore as noSdkTicketStore } from "./no-sdk.ts";
 
 /** In the future, because the clock of DynamoDB Local cannot be moved, and its TTL would remove earlier items. */
@@ -13,7 +18,7 @@ const client = localClient();
 
 async function makeTable(): Promise<string> {
   const ticketTableName = `tickets-${randomUUID()}`;
-  await createTables({ client, ticketTableName });
+  await createTable(ticketTableName, TICKET_TABLE);
   return ticketTableName;
 }
 

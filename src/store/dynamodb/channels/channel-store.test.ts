@@ -1,10 +1,17 @@
+import { randomUUID } from "node:crypto";
 import { DescribeTableCommand } from "@aws-sdk/client-dynamodb";
 import { describe, expect, it } from "vitest";
 import { ChannelTables } from "../../../../test/dynamodb/channel-tables.ts";
 import { localClient, TRANSPORTS } from "../../../../test/dynamodb/connection-table.ts";
 import { channelStoreProperties } from "../../../../test/stores/channel-store-properties.ts";
 import { channelStoreCases } from "../../contracts/cases.ts";
-import { createTableInput, dynamoDBChannelStore, MEMBER_TABLE, MESSAGE_TABLE } from "../index.ts";
+import {
+  createTableInput,
+  createTables,
+  dynamoDBChannelStore,
+  MEMBER_TABLE,
+  MESSAGE_TABLE,
+} from "../index.ts";
 import { dynamoDBChannelStore as noSdkChannelStore } from "../no-sdk.ts";
 
 for (const transport of TRANSPORTS) {
@@ -27,9 +34,12 @@ for (const transport of TRANSPORTS) {
 
 describe("DynamoDB channels", () => {
   it("create their tables as defined, the table of messages with a stream", async () => {
-    const tables = await ChannelTables.create();
+    const client = localClient();
+    const id = randomUUID();
+    const tables = { messageTableName: `messages-${id}`, memberTableName: `members-${id}` };
+    await createTables({ client, ...tables });
     const describeTable = async (TableName: string) =>
-      (await localClient().send(new DescribeTableCommand({ TableName }))).Table;
+      (await client.send(new DescribeTableCommand({ TableName }))).Table;
     const messages = await describeTable(tables.messageTableName);
     expect(messages?.KeySchema).toEqual(createTableInput("", MESSAGE_TABLE).KeySchema);
     expect(messages?.StreamSpecification).toEqual({ StreamEnabled: true, StreamViewType: "NEW_IMAGE" });

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   DescribeTableCommand,
   DescribeTimeToLiveCommand,
@@ -165,8 +166,8 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
 describe("createTables", () => {
   it("creates keys, indexes and TTL of the schema, and leaves an existing table unchanged", async () => {
     const client = localClient();
-    const { tableName } = await ConnectionTable.create();
-    await createTables({ client, tableName });
+    const tableName = `connections-${randomUUID()}`;
+    for (let round = 0; round < 2; round++) await createTables({ client, tableName });
     const { Table } = await client.send(new DescribeTableCommand({ TableName: tableName }));
     expect(Table?.KeySchema).toEqual([{ AttributeName: "ConnectionID", KeyType: "HASH" }]);
     const indexes = Table?.GlobalSecondaryIndexes?.map(({ IndexName, KeySchema }) => [
