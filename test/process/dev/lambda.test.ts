@@ -1,11 +1,20 @@
 import { execFileSync } from "node:child_process";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ask, Project } from "../project.ts";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { startDynamoDBLocal } from "../../../src/lambda-emulator/index.ts";
+import { ask, type Command, Project } from "../project.ts";
 import { API_HOST_CLIENTS, API_HOST_HANDLER } from "./api-hosts.ts";
 
 let project: Project;
+/** For tests that are not about the database: a start of Java takes longer than they do. */
+let shared: Awaited<ReturnType<typeof startDynamoDBLocal>>;
+
+beforeAll(async () => {
+  shared = await startDynamoDBLocal();
+});
+
+afterAll(() => shared?.stop());
 
 beforeEach(async () => {
   project = await Project.create({});
@@ -13,6 +22,11 @@ beforeEach(async () => {
 });
 
 afterEach(() => project.remove());
+
+/** Runs the functions on the shared database. */
+function devShared(...flags: string[]): Promise<Command> {
+  return project.dev(["--lambda", "functions", "--dynamodb-endpoint", shared.endpoint, ...flags]);
+}
 
 const OK = "export const handler = async () => ({ statusCode: 200 });";
 
@@ -58,7 +72,7 @@ function isRunning(process: string): boolean {
 describe("lift-ws dev --lambda", () => {
   it("redirects a function's connections to the API's host names to the gateway", async () => {
     await project.save("functions/router/index.mjs", API_HOST_HANDLER);
-    const lift = await project.dev(["--lambda", "functions", "--api-id", "abc123"]);
+    const lift = await devShared("--api-id", "abc123");
     const socket = await project.connect(lift.url);
     for (const action of API_HOST_CLIENTS) expect(await ask(socket, JSON.stringify({ action }))).toBe(action);
   });
@@ -75,7 +89,9 @@ describe("lift-ws dev --lambda", () => {
       `export default (request, response) => response.end("page of " + process.env.HOST);`,
     );
     await project.save("functions.env", "GREETING=hello\n");
-    const flags = ["--tick", "1", "--env-file", "functions.env", "--http", "page.mjs"];
+    // Calls of `tick` would overlap on a busy machine, and each needs a process.
+    const one = ["--concurrency", "1"];
+    const flags = ["--tick", "1", ...one, "--env-file", "functions.env", "--http", "page.mjs"];
     const lift = await project.dev(["--lambda", "functions", ...flags], { HUSH: "a secret of the terminal" });
     expect(lift.output).toMatch(
       /^Functions +tick {2}connect {2}router$|^Functions +connect {2}router {2}tick$/m,
@@ -125,7 +141,7 @@ describe("lift-ws dev --lambda", () => {
       "functions/routes.json",
       JSON.stringify({ routes, authorizer: "./door/index.mjs#authorize" }),
     );
-    const lift = await project.dev(["--lambda", "functions"]);
+    const lift = await devShared();
     await expect(project.connect(lift.url)).rejects.toThrow("refused with 401");
     expect(lift.output).toMatch(/^Functions +all {2}door$/m);
   });
@@ -133,7 +149,7 @@ describe("lift-ws dev --lambda", () => {
   it("reports a failing function, and responds as the service does", async () => {
     await project.save("functions/connect/index.mjs", "throw new Error('no table');");
     await project.save("functions/router/index.mjs", OK);
-    const lift = await project.dev(["--lambda", "functions"]);
+    const lift = await devShared();
     await expect(project.connect(lift.url)).rejects.toThrow("refused with 502");
     await lift.prints(/^\S+ +\$connect +502/m);
     await lift.prints(/^connect +INIT_REPORT .*Error Type: Error$/m);
@@ -142,7 +158,7 @@ describe("lift-ws dev --lambda", () => {
 
   it("waits for a slow function no longer than its timeout", async () => {
     await project.save("functions/router/index.mjs", "export const handler = async () => { for (;;); };");
-    const lift = await project.dev(["--lambda", "functions", "--timeout", "1"]);
+    const lift = await devShared("--timeout", "1");
     const socket = await project.connect(lift.url);
     expect(JSON.parse(await ask(socket, "{}"))).toMatchObject({ message: "Internal server error" });
     await lift.prints(/^router +\S+Z \S+ Task timed out after 1\.00 seconds$/m);
@@ -178,7 +194,15 @@ describe("lift-ws dev --lambda", () => {
     await project.save("functions/routes.json", JSON.stringify({ routes: { $connect: "./loose.mjs" } }));
     const outputs = await Promise.all(
       ["empty", "functions"].map(async (folder) => {
-        const lift = project.run(["dev", "--port", "0", "--lambda", folder]);
+        const lift = project.run([
+          "dev",
+          "--port",
+          "0",
+          "--lambda",
+          folder,
+          "--dynamodb-endpoint",
+          shared.endpoint,
+        ]);
         expect(await lift.exited).toBe(2);
         return lift.output;
       }),
