@@ -308,6 +308,7 @@ describe("an upgrade that is refused before $connect", () => {
     ["a key of the wrong length", { "Sec-WebSocket-Key": "c2hvcnQ=" }, 400],
     ["another version", { "Sec-WebSocket-Version": "12" }, 426],
     ["an upgrade to another protocol", { Upgrade: "h2c" }, 426],
+    ["an invalid subprotocol", { "Sec-WebSocket-Protocol": "a b" }, 400],
   ])("is refused with %s", async (_what, headers, status) => {
     const api = await startApi();
     expect((await upgrade(api.gateway, "/dev", headers)).status).toBe(status);
@@ -347,6 +348,16 @@ describe("the Lambda context of $connect", () => {
     });
     await upgrade(api.gateway);
     expect(remaining).toEqual([29_000]);
+  });
+});
+
+describe("an upgrade that is not a GET", () => {
+  it("is refused with 400", async () => {
+    const api = await startApi();
+    const client = new RawClient(api.gateway.port);
+    client.request({ Host: "127.0.0.1", ...UPGRADE_HEADERS }, "POST /dev HTTP/1.1");
+    expect(await client.head).toMatch(/^HTTP\/1\.1 400 /);
+    expect(api.connects.size).toBe(0);
   });
 });
 

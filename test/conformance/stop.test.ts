@@ -1,7 +1,20 @@
 import { describe, expect, it, vi } from "vitest";
 import type { LambdaHandler, WebSocketResult } from "../../src/apigw/index.ts";
-import { ManualClock } from "../../src/gateway/index.ts";
-import { connect, connectWithId, dial, gate, http, ok, startApi, stopNow, turn, upgrade } from "./harness.ts";
+import { createGateway, type GatewayOptions, ManualClock } from "../../src/gateway/index.ts";
+import {
+  connect,
+  connectWithId,
+  dial,
+  gate,
+  http,
+  KEYS,
+  ok,
+  rejection,
+  startApi,
+  stopNow,
+  turn,
+  upgrade,
+} from "./harness.ts";
 import { rawConnect } from "./raw-client.ts";
 
 const on =
@@ -268,5 +281,41 @@ describe("a graceful stop", () => {
     await turn();
     expect((await api.reports.take(2)).map(({ status }) => status)).toEqual([200, 504]);
     expect(api.reports.size).toBe(0);
+  });
+});
+
+describe("listening", () => {
+  it("rejects with ADDRESS_IN_USE, and with the system's error for other reasons", async () => {
+    const { port } = (await startApi()).gateway;
+    const gateway = (options: GatewayOptions = {}) => createGateway({ handler: () => ok, ...options });
+    expect(await rejection(gateway().listen({ port }))).toMatchObject({
+      code: "ADDRESS_IN_USE",
+      message: `Port ${port} on 127.0.0.1 is already in use`,
+      cause: { code: "EADDRINUSE" },
+    });
+    // An address for documentation, which no machine has.
+    const elsewhere = gateway({ credentials: KEYS }).listen({ port: 0, host: "192.0.2.1" });
+    expect(await rejection(elsewhere)).toMatchObject({ code: "EADDRNOTAVAIL" });
+  });
+});
+
+describe("`everySecond`", () => {
+  it("is called again after it has failed, and its errors become warnings", async () => {
+    const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const clock = new ManualClock();
+    let calls = 0;
+    const everySecond = () => {
+      calls++;
+      if (calls === 1) throw new Error("thrown");
+      return calls === 2 ? Promise.reject(new Error("rejected")) : undefined;
+    };
+    await startApi({ clock, everySecond });
+    for (let second = 0; second < 3; second++) {
+      clock.advance(1_000);
+      await turn();
+    }
+    expect(calls).toBe(3);
+    const texts = warn.mock.calls.map(([text]) => String(text).split("\n")[0]);
+    expect(texts).toEqual(["Error: thrown", "Error: rejected"]);
   });
 });
