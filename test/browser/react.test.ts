@@ -128,12 +128,15 @@ it("keeps a draft when a publish resolves late", async () => {
 it("keeps messages written offline, and sends them once when the network is back", async () => {
   const { open } = await room();
   const { page, faults } = await open("ann");
+  await page.clock.install();
   // Chromium keeps an open socket when it goes offline.
   await page.evaluate("globalThis.offline = WebSocket.prototype.send; WebSocket.prototype.send = () => {}");
   await send(page, "from nowhere");
   await page.getByText("from nowhere: sending…").waitFor();
   await page.locator("input").fill("half written");
   await page.evaluate("WebSocket.prototype.send = globalThis.offline");
+  // Past the time after which the client sends an unanswered message again.
+  await page.clock.fastForward(30_000);
   await page.getByText("ann: from nowhere").waitFor();
   await page.getByText("from nowhere: sending…").waitFor({ state: "detached" });
   expect(await page.getByText("ann: from nowhere").count()).toBe(1);
