@@ -387,6 +387,46 @@ describe("a stored request", () => {
     expect(outputOf(ada, "r1")).toBe("0 1 2 3 4 5 ");
   });
 
+  it.each([
+    ["writes output", ({ output }: RequestContext) => output.write("late")],
+    ["saves a checkpoint", ({ checkpoint }: RequestContext) => checkpoint.save("late")],
+  ])("stops when it %s after another worker has claimed it", async (_what, change) => {
+    const { streamer, client, store, now, advance } = simulate();
+    const { handler, runs, started } = heldHandler(async (_, context) => {
+      await change(context);
+      await new Promise(() => {});
+    });
+    streamer.request("report", LONG, handler);
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    await started();
+    advance(30_001);
+    const lease = { owner: '["acme","ada"]', id: "r1", token: "other" };
+    expect(await store.requests!.claim(lease, { now: now(), leaseUntil: now() + 60_000 })).toMatchObject({
+      request: { attempt: 2 },
+    });
+    runs[0]!.finish();
+    const { signal } = runs[0]!.context;
+    await vi.waitUntil(() => signal.aborted);
+    expect(signal.reason).toMatchObject({ code: "CANCELLED" });
+    const kept = await store.requests!.claim(
+      { ...lease, token: "third" },
+      { now: now() + 60_000, leaseUntil: now() + 120_000 },
+    );
+    expect(kept).toMatchObject({ checkpoint: undefined, output: { offset: 0 } });
+  });
+
+  it.each<[string, object, RequestHandler, RegExp]>([
+    ["does not match its schema", { output: z.number() }, () => "one", /internal/i],
+    ["comes too late", { timeoutMs: 5 }, () => new Promise(() => {}), /longer than 5 ms/],
+  ])("fails when its result %s", async (_what, definition, handler, message) => {
+    const { streamer, client } = simulate();
+    streamer.request("report", { ...LONG, retry: { attempts: 1 }, ...definition }, handler);
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    expect(await ended(ada, "r1")).toMatchObject({ error: { message: expect.stringMatching(message) } });
+  });
+
   it("is cancelled by its user, from another device, and its handler stops", async () => {
     const { streamer, client } = simulate();
     const { handler, runs, started } = heldHandler();
