@@ -13,7 +13,12 @@ export interface Part {
 /** The parts of `npm run mutate -- <part>`. */
 export const PARTS: { readonly [name: string]: Part } = {
   protocol: { sources: ["src/protocol"], tests: ["src/protocol"] },
-  streamer: { sources: ["src/streamer"], tests: ["src/streamer", "test/streamer"] },
+  streamer: {
+    sources: ["src/streamer"],
+    // Only DynamoDB has the table stream that starts requests on Lambda.
+    tests: ["src/streamer", "test/streamer", "test/dynamodb/request-dispatch.test.ts"],
+    dynamodb: true,
+  },
   "store-memory": { sources: ["src/store/memory"], tests: ["src/store/memory"] },
   "store-sqlite": { sources: ["src/store/sqlite"], tests: ["src/store/sqlite"] },
   "store-dynamodb": {

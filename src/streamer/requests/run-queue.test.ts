@@ -86,6 +86,17 @@ it("holds each request once, and none that was deleted", () => {
   expect(takeAll(queue)).toEqual(["2"]);
 });
 
+it("keeps the order of thousands that come while others go", () => {
+  const all = Array.from({ length: 5_000 }, (_, n) => request(String(n)));
+  const queue = queueOf(all.slice(0, 1_500));
+  const taken: (string | undefined)[] = [];
+  for (const next of all.slice(1_500)) {
+    taken.push(queue.take(NOW)?.id);
+    queue.add(next, NOW, NOW);
+  }
+  expect([...taken, ...takeAll(queue)]).toEqual(all.map(({ id }) => id));
+});
+
 it("gives out every request exactly once, whatever comes and goes", () => {
   const step = fc.record({
     act: fc.constantFrom("add", "delete", "take"),
