@@ -20,7 +20,11 @@ describe("redactText", () => {
       `-----BEGIN EC PRIVATE KEY-----\n${SECRET}\n${SECRET}\n-----END EC PRIVATE KEY-----`,
       "-----BEGIN EC PRIVATE KEY-----[redacted]-----END EC PRIVATE KEY-----",
     ],
-    ["a truncated private key", `key: BEGIN PRIVATE KEY-----\\n${SECRET}`, "key: BEGIN PRIVATE KEY-----[redacted]"],
+    [
+      "a truncated private key",
+      `key: BEGIN PRIVATE KEY-----\\n${SECRET}`,
+      "key: BEGIN PRIVATE KEY-----[redacted]",
+    ],
     ["a bearer token", `Bearer ${SECRET}== failed`, "Bearer [redacted] failed"],
     ["a short bearer token", "bearer hunter2", "bearer [redacted]"],
     ["an encoded bearer token", `x=Bearer%20${SECRET}`, "x=Bearer%20[redacted]"],
