@@ -14,6 +14,10 @@ const CODE = /\.(?:ts|tsx|mjs|js)$/;
 const QUOTES_WORDS = /(?:^|\/)wording\.(?:mjs|test\.ts)$/;
 const SKIPPED_FOLDERS = ["node_modules", "dist"];
 
+const BIN = join("node_modules", ".bin");
+/** The native compiler. Users have it or its predecessor, which the tests of the package and of the docs run. */
+const TSC = join("tools", "typescript7", "node_modules", "typescript", "bin", "tsc");
+
 /**
  * Lints, checks types and looks for unused code; lists duplicates and wording without failing.
  * @param {string} root a tree with the installed tools
@@ -24,11 +28,10 @@ export async function runChecks(root) {
   const colours = process.stdout.isTTY === true;
   const pretty = ["--pretty", String(colours)];
   const types = (/** @type {string} */ name, /** @type {string} */ project) =>
-    step(root, name, "tsc", ["-p", project, ...pretty]);
-  // Checking the types of the whole tree takes longer than all other steps together.
+    step(root, name, TSC, ["-p", project, ...pretty]);
   const others = async () =>
-    (await step(root, "lint", "biome", ["ci", `--colors=${colours ? "force" : "off"}`, "."])) ||
-    (await step(root, "unused", "knip", ["--no-progress", "--treat-config-hints-as-errors"])) ||
+    (await step(root, "lint", join(BIN, "biome"), ["ci", `--colors=${colours ? "force" : "off"}`, "."])) ||
+    (await step(root, "unused", join(BIN, "knip"), ["--no-progress", "--treat-config-hints-as-errors"])) ||
     // Pages use the browser's globals, which the rest of the tree must not use.
     (await types("page", "examples/chat/page")) ||
     (await types("page", "examples/streamer/page")) ||
@@ -44,12 +47,12 @@ export async function runChecks(root) {
  * Runs an installed tool and prints its time; its output is printed only when it fails.
  * @param {string} root
  * @param {string} name
- * @param {string} bin
+ * @param {string} bin relative to `root`
  * @param {readonly string[]} args
  */
 async function step(root, name, bin, args) {
   const start = Date.now();
-  const { code, output } = await capture(join(root, "node_modules", ".bin", bin), args, spawnOptions(root));
+  const { code, output } = await capture(join(root, bin), args, spawnOptions(root));
   const seconds = `${((Date.now() - start) / 1000).toFixed(1)} s`;
   if (code !== 0) process.stdout.write(output);
   process.stdout.write(`${name.padEnd(6)} ${code === 0 ? "ok" : "failed"}  ${seconds}\n`);
