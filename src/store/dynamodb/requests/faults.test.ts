@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { DescribeTableCommand, PutItemCommand } from "@aws-sdk/client-dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
 import { localClient, MINUTE } from "../../../../test/dynamodb/connection-table.ts";
@@ -10,7 +11,7 @@ import {
 } from "../../../../test/dynamodb/request-faults.ts";
 import { RequestTableUnderTest } from "../../../../test/dynamodb/request-table.ts";
 import type { OutputItem, StoredRequest } from "../../contracts/requests.ts";
-import { dynamoDBChannelStore } from "../index.ts";
+import { createTables, dynamoDBChannelStore } from "../index.ts";
 import type { DynamoDBRequestStore } from "./request-store.ts";
 
 const FAILURE = { code: "INTERNAL_ERROR", message: "It broke" };
@@ -273,9 +274,9 @@ describe("DynamoDB requests", () => {
   });
 
   it("have a table with a stream, and exist only with `requestTableName`", async () => {
-    const { Table } = await localClient().send(
-      new DescribeTableCommand({ TableName: table.requestTableName }),
-    );
+    const [client, requestTableName] = [localClient(), `requests-${randomUUID()}`];
+    await createTables({ client, requestTableName });
+    const { Table } = await client.send(new DescribeTableCommand({ TableName: requestTableName }));
     expect(Table?.StreamSpecification).toEqual({ StreamEnabled: true, StreamViewType: "NEW_IMAGE" });
     const indexes = Table?.GlobalSecondaryIndexes?.map(({ IndexName, Projection }) => [
       IndexName,
@@ -285,7 +286,7 @@ describe("DynamoDB requests", () => {
       ["OpenIndex", "KEYS_ONLY"],
       ["OwnerIndex", "KEYS_ONLY"],
     ]);
-    const others = { messageTableName: "m", memberTableName: "n", client: localClient() };
+    const others = { messageTableName: "m", memberTableName: "n", client };
     expect(dynamoDBChannelStore(others)).not.toHaveProperty("requests");
     expect(() => dynamoDBChannelStore({ ...others, requestTableName: "" })).toThrow("requestTableName");
   });
