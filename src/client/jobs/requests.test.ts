@@ -587,9 +587,9 @@ describe("a stored request", () => {
     it.each([
       ["a piece of it", text.slice(0, -1)],
       ["more than it", `${text} `],
-    ])("rejects with TRANSFER_FAILED when the store has %s", async (_, body) => {
+    ])("rejects with INTERNAL_ERROR when the store has %s", async (_, body) => {
       const { end } = await ended(async () => new Response(body));
-      expect(end).toEqual({ code: "TRANSFER_FAILED" });
+      expect(end).toEqual({ code: "INTERNAL_ERROR" });
     });
 
     it("stops the download when its signal aborts", async () => {
