@@ -16,7 +16,7 @@ const COMMANDS = {
     help: "Needs Chromium and Java 17. On Debian as root it installs them, elsewhere it names the packages.",
   },
   check: {
-    about: "run lint, types, unused code and the fast tests: under a minute",
+    about: "run lint, types, unused code and the fast tests, in under two minutes",
     usage: "npm run check [-- <vitest arguments>]",
     help: "Skips tests that need a browser, a build or other processes. Lists duplicates and wording to improve.",
   },
