@@ -89,6 +89,11 @@ export class OutputWriter implements RequestOutput {
     return this.#head.offset;
   }
 
+  /** Whether the item after `offset` may be stored: its append has failed, perhaps after the store's write. */
+  get isUncertain(): boolean {
+    return this.#error !== undefined;
+  }
+
   async write(chunk: unknown): Promise<void> {
     this.#assertOpen();
     const value = typeof chunk === "string" ? chunk : toJson(chunk);

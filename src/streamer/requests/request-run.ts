@@ -267,8 +267,17 @@ export class RequestRun {
       await this.#send(progressMessage({ ...request, attempt: request.attempt + 1 }, { percentage: 0 }));
       return { retryAt };
     }
-    await this.#send(failureMessage(this.#lease.id, failure, this.#output.offset));
+    await this.#send(failureMessage(this.#lease.id, failure, await this.#endOfOutput()));
     return "failed";
+  }
+
+  /** The store takes no more output once it has the end. */
+  async #endOfOutput(): Promise<number> {
+    const { offset, isUncertain } = this.#output;
+    if (!isUncertain) return offset;
+    const { store } = this.#collaborators;
+    const page = await store.readOutput(this.#lease, { after: offset, limit: 1 }).catch(() => undefined);
+    return page?.head.offset ?? offset;
   }
 
   async #append(item: OutputItem): Promise<void> {

@@ -343,6 +343,19 @@ describe("a stored request", () => {
     ).toEqual(["message", "error"]);
   });
 
+  it("ends after the output that the store has kept although it failed", async () => {
+    const { streamer, client, store } = simulate();
+    const append = store.requests!.append.bind(store.requests);
+    vi.spyOn(store.requests!, "append").mockImplementation(async (...args) => {
+      await append(...args);
+      throw new StoreError("STORE_REFUSED", "No answer");
+    });
+    streamer.request("report", { ...LONG, retry: { attempts: 1 } }, (_, { output }) => output.write("a"));
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    expect(await ended(ada, "r1")).toMatchObject({ error: { code: "STORE_FAILED" }, output: 1 });
+  });
+
   it("completes for a user whose ID is too long for its channel", async () => {
     const { streamer, client } = simulate();
     streamer.request("report", LONG, (_, { progress }) => {
