@@ -62,7 +62,7 @@ export function isSigned(
   );
 }
 
-/** What a presigned URL says of its signature, unverified. */
+/** The signature in the query of a presigned URL, not verified. */
 interface Presigned {
   readonly accessKeyId: string;
   readonly scope: SigningScope;

@@ -9,7 +9,7 @@ interface ZipEntry {
   readonly bytes?: number;
   readonly flags?: number;
   readonly method?: number;
-  /** Of Unix. */
+  /** The number of Unix, the system that made the archive. */
   readonly mode?: number;
 }
 
