@@ -9,7 +9,7 @@ interface ZipEntry {
   readonly bytes?: number;
   readonly flags?: number;
   readonly method?: number;
-  /** The number of Unix, the system that made the archive. */
+  /** The Unix mode of the file, such as 0o755. */
   readonly mode?: number;
 }
 
