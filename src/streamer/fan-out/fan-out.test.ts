@@ -3,6 +3,8 @@ import type { ChannelMembers, Member } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
 import { FanOut } from "./fan-out.ts";
 
+const HOUR_MS = 60 * 60_000;
+
 const member = (connectionId: string, endpoint = "e1") => ({ connectionId, endpoint }) as Member;
 
 /** A fan-out to pages of members, which records what it sends. */
@@ -19,7 +21,7 @@ function setUp(pages: Member[][], report: (ids: readonly string[]) => object = (
     sent.push([endpoint, ids, frame]);
     return report(ids);
   };
-  const fanOut = new FanOut({ listMembers } as unknown as ChannelMembers, () => 7);
+  const fanOut = new FanOut({ listMembers } as unknown as ChannelMembers, () => HOUR_MS + 7);
   return { sent, starts, fanOut, context: { broadcast } as unknown as CallContext };
 }
 
@@ -42,6 +44,12 @@ it("sends each page to the members of each endpoint, and reports progress betwee
     ["e1", ["d"], "frame"],
   ]);
   expect(cursors).toEqual(["page 0", "page 1"]);
+});
+
+it("sends to members that are live if this clock is up to an hour ahead", async () => {
+  const { fanOut, starts, context } = setUp([[]]);
+  await fanOut.send("key", "frame", context);
+  expect(starts).toEqual([["key", 7, undefined]]);
 });
 
 it("leaves out one connection", async () => {

@@ -8,6 +8,12 @@ export interface FanOutResult {
   readonly gone: readonly string[];
 }
 
+/**
+ * How far this process's clock may be ahead, in ms. Members that expired within this time still receive messages: a
+ * connection that has ended answers 410, but a live one that is left out misses the message.
+ */
+const MAX_CLOCK_LEAD_MS = 60 * 60_000;
+
 interface FanOutSendOptions {
   /** Continues after this page of members. Default: begins with the first page. */
   readonly cursor?: string | undefined;
@@ -38,7 +44,8 @@ export class FanOut {
     { cursor: start, onPage, others }: FanOutSendOptions = {},
   ): Promise<FanOutResult> {
     const gone: string[] = [];
-    for await (const { members, cursor } of this.#members.listMembers(key, this.#now(), start)) {
+    const now = this.#now() - MAX_CLOCK_LEAD_MS;
+    for await (const { members, cursor } of this.#members.listMembers(key, now, start)) {
       for (const [endpoint, ids] of groupByEndpoint(members, others)) {
         const { results = [], remaining } = await context.broadcast(endpoint, ids, frame);
         for (const { connectionId, outcome } of results) if (outcome === "gone") gone.push(connectionId);
