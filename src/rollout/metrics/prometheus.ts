@@ -7,6 +7,9 @@ import { COUNTS, NO_COUNTS, type ObservedWindow, SIDES, type SideCounts } from "
 import { addEvent } from "./memory.ts";
 import { askSource, invalidMetrics, type MetricSource, toWindow } from "./source.ts";
 
+/** Longest reason of a refusal that an error repeats, in characters. */
+const MAX_DETAIL = 200;
+
 /** The name of each counter. */
 const COUNTERS: { readonly [Name in keyof SideCounts]: string } = {
   events: "lift_rollout_events_total",
@@ -112,13 +115,23 @@ async function ask(endpoint: string, init: RequestInit): Promise<unknown> {
   const response = await fetch(endpoint, { ...init, redirect: "error" });
   const text = await response.text();
   if (!response.ok) {
-    const error = new Error(`status ${response.status}`);
+    const error = new Error(`status ${response.status}${detailOf(text)}`);
     throw Object.assign(error, { $metadata: { httpStatusCode: response.status } });
   }
   try {
     return JSON.parse(text);
   } catch {
     throw nonsense("text that is not JSON");
+  }
+}
+
+/** Returns the reason that Prometheus gives for a refusal, such as a label that its query language does not allow. */
+function detailOf(body: string): string {
+  try {
+    const { error } = JSON.parse(body) as { error?: unknown };
+    return typeof error === "string" ? `: ${error.slice(0, MAX_DETAIL)}` : "";
+  } catch {
+    return "";
   }
 }
 

@@ -338,6 +338,16 @@ describe("prometheusSource", () => {
     await expect(prometheusSource({ url }).read(FROM, TO, signal)).rejects.toEqual(error);
   });
 
+  it("says why the server refused", async () => {
+    const { url } = await serve(() => ({ status: "error", error: `bad label${"!".repeat(1_000)}` }), 400);
+    await expect(prometheusSource({ url }).read(FROM, TO, signal)).rejects.toMatchObject({
+      code: "METRICS_UNAVAILABLE",
+      message: expect.stringMatching(/^Prometheus does not answer: status 400: bad label!{191}$/),
+    });
+    const { url: broken } = await serve(() => null, 400);
+    await expect(prometheusSource({ url: broken }).read(FROM, TO, signal)).rejects.toEqual(unavailable);
+  });
+
   it("rejects refusals, and a server that does not answer", async () => {
     const { url } = await serve(() => "no", 403);
     await expect(prometheusSource({ url }).read(FROM, TO, signal)).rejects.toEqual(unavailable);
