@@ -11,6 +11,7 @@ import { type Findings, printJson, printTables } from "./lib/report.ts";
 import { installRivals } from "./lib/rivals.ts";
 import { migration } from "./migration.ts";
 import { promises } from "./promises.ts";
+import { queue } from "./queue.ts";
 import { recover } from "./recover.ts";
 import { requests } from "./requests.ts";
 import { scale } from "./scale.ts";
@@ -38,6 +39,10 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
     { run: channels, runs: 11, about: "publications stored and delivered, beside ws and socket.io" },
   ],
   ["requests", { run: requests, runs: 7, about: "long requests stored and run, their progress and output" }],
+  [
+    "queue",
+    { run: queue, runs: 3, about: "a request that starts while 10,000 of another tenant wait, on DynamoDB" },
+  ],
   ["flood", { run: flood, runs: 3, about: "a client that sends as fast as it can, beside 1,000 quiet ones" }],
   ["recover", { run: recover, runs: 5, about: "1,000 clients that reconnect and recover missed messages" }],
   [
@@ -71,6 +76,7 @@ const GROUPS: ReadonlyMap<string, readonly string[]> = new Map([
 
 const WITHOUT_RIVALS: ReadonlySet<string> = new Set([
   "store",
+  "queue",
   "recover",
   "flood",
   "disconnect",

@@ -6,6 +6,7 @@ import { startDynamoDBLocal } from "../src/lambda-emulator/index.ts";
 import { createTables, dynamoDBConnectionStore } from "../src/store/dynamodb/index.ts";
 import type { Connection, ConnectionStore } from "../src/store/index.ts";
 import { memoryConnectionStore } from "../src/store/memory/index.ts";
+import { inParallel } from "./lib/in-parallel.ts";
 import { atMost, type Findings, none, type Row } from "./lib/report.ts";
 import { median } from "./lib/stats.ts";
 
@@ -103,10 +104,12 @@ async function round(side: Side): Promise<{ found: Map<Operation, Sample>; liste
     const { reads, writes } = units();
     found.set(operation, { us, reads: reads / unitsOf, writes: writes / unitsOf });
   };
-  await measure("connect", CONNECTIONS, CONNECTIONS, () => inParallel(ids, (id) => store.save(row(id))));
+  await measure("connect", CONNECTIONS, CONNECTIONS, () =>
+    inParallel(ids, AT_ONCE, (id) => store.save(row(id))),
+  );
   const some = ids.slice(0, UPDATES);
   await measure("state update", UPDATES, UPDATES, () =>
-    inParallel(some, (id) => store.setState(id, { room: "r1" })),
+    inParallel(some, AT_ONCE, (id) => store.setState(id, { room: "r1" })),
   );
   let listed = 0;
   await measure("list", CONNECTIONS, CONNECTIONS / 1_000, async () => {
@@ -129,14 +132,6 @@ function row(id: string): Connection {
     connectedAt,
     expiresAt: connectedAt + 7_800_000,
   };
-}
-
-async function inParallel(ids: readonly string[], work: (id: string) => Promise<unknown>): Promise<void> {
-  const rest = ids.values();
-  const worker = async () => {
-    for (const id of rest) await work(id);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
 }
 
 function evaluate(samples: Map<string, Map<Operation, Sample[]>>, missed: number, runs: number): Findings {
