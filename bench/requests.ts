@@ -5,7 +5,8 @@ import { join } from "node:path";
 import type { OutputResult, Throughput } from "./children/requests-client.ts";
 import { type Child, CLIENT_CORE, cpuShare, SERVER_CORE, startChild } from "./lib/children.ts";
 import type { Memory, Usage } from "./lib/control.ts";
-import { hasRedis, type Redis, startRedis } from "./lib/redis.ts";
+import { hasPostgres, startPostgres } from "./lib/postgres.ts";
+import { hasRedis, startRedis } from "./lib/redis.ts";
 import { atLeast, atMost, type Findings, none, type Row } from "./lib/report.ts";
 import { LIMITS_OFF } from "./lib/sides.ts";
 import { median, spread } from "./lib/stats.ts";
@@ -22,11 +23,53 @@ const WATCHERS = 3;
 const GATHER_MS = 200;
 const ANSWER = 4_000;
 
-/** BullMQ beside SQLite's durability, and with up to a second that a crash of the machine may lose. */
-const QUEUES = ["always", "everysec"] as const;
+interface Queue {
+  readonly child: Child;
+  /** Stops the child and its database. */
+  stop(): Promise<void>;
+}
+
+interface Rival {
+  readonly name: string;
+  /** Whether a job that is stored survives a crash of the machine, as in SQLite. */
+  readonly isDurable: boolean;
+  readonly isInstalled: () => boolean;
+  readonly start: () => Promise<Queue>;
+}
+
+const RIVALS: readonly Rival[] = [
+  ...(["always", "everysec"] as const).map((fsync) => ({
+    name: `BullMQ, Redis with ${fsync}`,
+    isDurable: fsync === "always",
+    isInstalled: hasRedis,
+    start: async () => {
+      const redis = await startRedis(fsync);
+      return startQueue("rivals/bullmq.mjs", String(redis.port), redis);
+    },
+  })),
+  {
+    name: "DBOS, PostgreSQL",
+    isDurable: true,
+    isInstalled: hasPostgres,
+    start: async () => {
+      const postgres = await startPostgres();
+      return startQueue("rivals/dbos.mjs", postgres.url, postgres);
+    },
+  },
+];
+
+function startQueue(file: string, address: string, database: { stop(): Promise<void> }): Queue {
+  const child = startChild(file, SERVER_CORE, [address]);
+  const stop = async () => {
+    await child.stop();
+    await database.stop();
+  };
+  return { child, stop };
+}
 
 interface Samples {
-  readonly queues: ReadonlyMap<string, number[]>;
+  /** Jobs per second of each installed rival. */
+  readonly rivals: ReadonlyMap<Rival, number[]>;
   readonly requests: number[];
   readonly publishes: number[];
   readonly acknowledged: number[];
@@ -38,13 +81,13 @@ interface Samples {
 }
 
 export async function requests(runs: number, progress: (line: string) => void): Promise<Findings> {
-  const redisIsInstalled = hasRedis();
+  const rivals = RIVALS.filter(({ isInstalled }) => isInstalled());
   const folder = mkdtempSync(join(tmpdir(), "lift-ws-bench-"));
   const server = startChild("children/requests-server.ts", SERVER_CORE, [join(folder, "requests.db")]);
   const client = startChild("children/requests-client.ts", CLIENT_CORE);
-  const queues: { readonly fsync: string; readonly redis: Redis; readonly child: Child }[] = [];
+  const queues: Queue[] = [];
   const samples: Samples = {
-    queues: new Map(QUEUES.map((fsync) => [fsync, []])),
+    rivals: new Map(rivals.map((rival) => [rival, []])),
     requests: [],
     publishes: [],
     acknowledged: [],
@@ -57,12 +100,11 @@ export async function requests(runs: number, progress: (line: string) => void): 
   try {
     const [port] = await Promise.all([server.ready, client.ready]);
     await client.ask("open", { to: port, count: LONG * (1 + WATCHERS) });
-    for (const fsync of redisIsInstalled ? QUEUES : []) {
-      const redis = await startRedis(fsync);
-      const child = startChild("rivals/bullmq.mjs", SERVER_CORE, [String(redis.port)]);
-      queues.push({ fsync, redis, child });
-      await child.ready;
-      await child.ask("throughput", { ms: WARM_UP_MS, inFlight: IN_FLIGHT });
+    for (const rival of rivals) {
+      const queue = await rival.start();
+      queues.push(queue);
+      await queue.child.ready;
+      await queue.child.ask("throughput", { ms: WARM_UP_MS, inFlight: IN_FLIGHT });
     }
     for (const what of ["publish", "requests"]) {
       await client.ask("throughput", { ms: WARM_UP_MS, inFlight: IN_FLIGHT, what });
@@ -70,16 +112,14 @@ export async function requests(runs: number, progress: (line: string) => void): 
     for (let run = 1; run <= runs; run++) {
       progress(`requests: sample ${run} of ${runs}`);
       await throughput(client, samples);
-      for (const { fsync, child } of queues) {
-        const { perSecond } = await child.ask<Throughput>("throughput", {
-          ms: SAMPLE_MS,
-          inFlight: IN_FLIGHT,
-        });
-        samples.queues.get(fsync)!.push(perSecond);
+      for (const [at, rival] of rivals.entries()) {
+        const how = { ms: SAMPLE_MS, inFlight: IN_FLIGHT };
+        const { perSecond } = await queues[at]!.child.ask<Throughput>("throughput", how);
+        samples.rivals.get(rival)!.push(perSecond);
       }
     }
     // They would take their share of the cores from what follows.
-    await Promise.all(queues.splice(0).map(stopQueue));
+    await Promise.all(queues.splice(0).map((queue) => queue.stop()));
     for (let run = 1; run <= Math.min(runs, 3); run++) {
       progress(`requests: latency, progress and output, ${run} of ${Math.min(runs, 3)}`);
       await measureLatencyAndOutput(server, client, samples);
@@ -88,16 +128,11 @@ export async function requests(runs: number, progress: (line: string) => void): 
     const before = await server.ask<Memory>("memory");
     await client.ask("store", WAITING);
     const { heap } = await server.ask<Memory>("memory");
-    return evaluate(samples, (heap - before.heap) / 2 ** 20, redisIsInstalled, runs);
+    return evaluate(samples, (heap - before.heap) / 2 ** 20, runs);
   } finally {
-    await Promise.all([server.stop(), client.stop(), ...queues.map(stopQueue)]);
+    await Promise.all([server.stop(), client.stop(), ...queues.map((queue) => queue.stop())]);
     rmSync(folder, { recursive: true });
   }
-}
-
-async function stopQueue({ redis, child }: { readonly redis: Redis; readonly child: Child }): Promise<void> {
-  await child.stop();
-  await redis.stop();
 }
 
 async function throughput(client: Child, samples: Samples): Promise<void> {
@@ -134,14 +169,14 @@ function p99(values: readonly number[]): number {
   return sorted[Math.ceil(0.99 * sorted.length) - 1] ?? Number.POSITIVE_INFINITY;
 }
 
-function evaluate(samples: Samples, waitingMB: number, redisIsInstalled: boolean, runs: number): Findings {
+function evaluate(samples: Samples, waitingMB: number, runs: number): Findings {
   const row = (what: string, values: readonly number[]): Row => ({
     what,
     "per second": median(values),
     "± %": spread(values),
   });
-  const queues = [...samples.queues].filter(([, values]) => values.length > 0);
-  const always = samples.queues.get("always")!;
+  const rivals = [...samples.rivals];
+  const missing = RIVALS.filter((rival) => !samples.rivals.has(rival));
   const ratios = samples.requests.map((perSecond, at) => perSecond / samples.publishes[at]!);
   const outputP99 = median(samples.output.map((one) => one.p99));
   return {
@@ -150,19 +185,15 @@ function evaluate(samples: Samples, waitingMB: number, redisIsInstalled: boolean
     rows: [
       row("requests accepted and completed", samples.requests),
       row("publications stored", samples.publishes),
-      ...queues.map(([fsync, values]) => row(`BullMQ, ${fsync}`, values)),
+      ...rivals.map(([{ name }, values]) => row(name, values)),
     ],
     targets: [
       atLeast("requests, of the publications of the same run", 0.4, median(ratios)),
-      ...(always.length > 0
-        ? [
-            atLeast(
-              "requests, of BullMQ's jobs at equal durability",
-              1,
-              median(samples.requests) / median(always),
-            ),
-          ]
-        : []),
+      ...rivals
+        .filter(([{ isDurable }]) => isDurable)
+        .map(([{ name }, values]) =>
+          atLeast(`requests, of ${name}`, 1, median(samples.requests) / median(values)),
+        ),
       atMost(`p99 from call to acknowledgment at ${PACE}/s`, 10, median(samples.acknowledged), " ms"),
       atMost("p99 from call to the handler's start", 20, median(samples.started), " ms"),
       atMost(`CPU of ${LONG} requests that report 20 times a second`, 30, median(samples.reportsCpu), " %"),
@@ -188,9 +219,8 @@ function evaluate(samples: Samples, waitingMB: number, redisIsInstalled: boolean
     notes: [
       LIMITS_OFF,
       `SQLite (WAL, synchronous FULL). ${IN_FLIGHT} in flight: a request is stored, acknowledged, claimed, run and completed.`,
-      redisIsInstalled
-        ? "BullMQ: jobs added and completed by one process on Redis, `appendfsync` always and everysec, without a client."
-        : "BullMQ was not measured: redis-server is not installed (apt-get install redis-server).",
+      "Rivals: jobs added and completed by one process, without a client. Redis waits for the disk with `always`, and up to a second later with `everysec`.",
+      ...missing.map(({ name }) => `Not measured, because its database is not installed: ${name}.`),
       `Output is gathered for ${GATHER_MS} ms. CPU is that of the server, in percent of a core.`,
     ],
   };

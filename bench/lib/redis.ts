@@ -1,9 +1,9 @@
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CLIENT_CORE } from "./children.ts";
+import { freePort } from "./free-port.ts";
 import { canPin } from "./machine.ts";
 
 export interface Redis {
@@ -47,13 +47,4 @@ export async function startRedis(fsync: "always" | "everysec"): Promise<Redis> {
       rmSync(folder, { recursive: true });
     },
   };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { readonly port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }
