@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { prometheusSides, prometheusSource, type SideEvent } from "../../src/rollout/index.ts";
 
-/** Prometheus is no npm package, so machines without it skip these tests. On Debian: `apt-get install prometheus`. */
+/** Machines without Prometheus skip these tests, because npm does not install it. On Debian: `apt-get install prometheus`. */
 const isInstalled = spawnSync("prometheus", ["--version"]).error === undefined;
 
 const SCRAPE_MS = 100;

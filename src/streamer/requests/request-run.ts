@@ -159,7 +159,7 @@ export class RequestRun {
       clearInterval(renewing);
       this.#progress.cancel();
       // Nothing that the handler still does counts from now on.
-      this.#stop.abort(new RequestLost());
+      this.#stop.abort(ENDED);
     }
   }
 
@@ -401,6 +401,9 @@ class RequestLost extends LiftError {
     super("CANCELLED", { status: 409, message: "The request was cancelled" });
   }
 }
+
+/** One for all runs that have ended, because each would collect a stack that nobody reads. */
+const ENDED = new RequestLost();
 
 function timedOut(ms: number): LiftError {
   return new LiftError("TIMEOUT", { message: `The request took longer than ${ms} ms` });
