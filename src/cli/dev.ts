@@ -64,10 +64,10 @@ const usage = {
       placeholder: "<seconds>",
       help: "With --lambda: time limit of a function. Default 30",
     },
-    concurrency: {
+    processes: {
       type: "string",
       placeholder: "<number>",
-      help: "With --lambda: processes of a function at a time. Default 10",
+      help: "With --lambda: processes of a function at a time; more events wait. Default 10",
     },
   },
   notes: [
@@ -80,7 +80,7 @@ export const dev: Command = { usage, run };
 
 type DevFlags = Arguments<typeof usage.flags>["flags"];
 
-const LAMBDA_FLAGS = ["dynamodb-endpoint", "tick", "timeout", "concurrency"] as const;
+const LAMBDA_FLAGS = ["dynamodb-endpoint", "tick", "timeout", "processes"] as const;
 
 async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
   const { flags, positionals } = readArguments(usage, argv);
@@ -125,7 +125,7 @@ function readLambda(path: string, flags: DevFlags): LambdaSettings {
     dynamoDBEndpoint: readEndpoint(usage, flags["dynamodb-endpoint"]),
     tickMs: 1000 * readNumber(usage, flags.tick ?? "60", "--tick", 86_400),
     timeoutMs: 1000 * readNumber(usage, flags.timeout ?? "30", "--timeout", 900),
-    concurrency: readNumber(usage, flags.concurrency ?? "10", "--concurrency", 1_000),
+    processes: readNumber(usage, flags.processes ?? "10", "--processes", 1_000),
   };
 }
 

@@ -79,7 +79,7 @@ describe("lift-ws", () => {
       "dynamodb-endpoint",
       "tick",
       "timeout",
-      "concurrency",
+      "processes",
     ]);
     expect(await marked("token", "Required. ")).toEqual(["sub"]);
   });

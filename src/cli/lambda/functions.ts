@@ -13,7 +13,7 @@ export interface FunctionSettings {
   readonly environment: { readonly [name: string]: string };
   readonly region: string;
   readonly timeoutMs: number;
-  readonly concurrency: number;
+  readonly processes: number;
   readonly apiHosts: ApiHosts;
   readonly log: (functionName: string, line: string) => void;
 }
@@ -116,7 +116,7 @@ export class FunctionFolder {
     const known = this.#functions.get(key);
     if (known !== undefined) return known;
     const code = path.slice(name.length + 1).replace(/\.[cm]?js$/, "");
-    const { environment, region, timeoutMs, concurrency, apiHosts, log } = this.#settings;
+    const { environment, region, timeoutMs, processes, apiHosts, log } = this.#settings;
     const created = new LambdaFunction({
       name,
       directory: join(this.#folder, name),
@@ -124,7 +124,7 @@ export class FunctionFolder {
       environment: { ...environment, ...routeEnvironment },
       region,
       timeoutMs,
-      concurrency,
+      processes,
       apiHosts,
       log: (line) => log(name, line),
     });

@@ -14,7 +14,7 @@ it("stops what it has started when the set-up fails", async () => {
     folder: join(directory, "functions"),
     environment: {},
     dynamoDBEndpoint: "http://127.0.0.1:1",
-    ...{ tickMs: 60_000, timeoutMs: 1_000, concurrency: 1 },
+    ...{ tickMs: 60_000, timeoutMs: 1_000, processes: 1 },
   };
   const api = {
     ...{ endpoint: "http://127.0.0.1:1/dev", host: "127.0.0.1", region: "us-east-1" },

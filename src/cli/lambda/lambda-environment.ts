@@ -27,7 +27,7 @@ export interface LambdaSettings {
   readonly dynamoDBEndpoint: string | undefined;
   readonly tickMs: number;
   readonly timeoutMs: number;
-  readonly concurrency: number;
+  readonly processes: number;
 }
 
 /** The settings of the API that its functions need. */
@@ -102,7 +102,7 @@ async function startFunctions(
     environment,
     region,
     timeoutMs: settings.timeoutMs,
-    concurrency: settings.concurrency,
+    processes: settings.processes,
     apiHosts: api.apiHosts,
     log: (name, line) => logFunction(name, line, terminal),
   });

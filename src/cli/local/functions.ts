@@ -24,8 +24,6 @@ export interface FunctionsOptions {
 const LONGEST_TIMEOUT_MS = 900_000;
 /** Lambda's default, in seconds. */
 const DEFAULT_TIMEOUT = 3;
-/** Processes of a function at a time, if it reserves none: each takes 60 MB or more here. */
-const MAX_PROCESSES = 10;
 
 /** The functions of a stack, each in processes of its own. */
 export class StackFunctions {
@@ -118,7 +116,7 @@ export class StackFunctions {
       },
       timeoutMs: 1_000 * (numberOf(properties, "Timeout") ?? DEFAULT_TIMEOUT),
       memoryMB: numberOf(properties, "MemorySize") ?? 128,
-      concurrency: Math.min(MAX_PROCESSES, reserved ?? MAX_PROCESSES),
+      ...(reserved !== undefined && { concurrency: reserved }),
       region: this.#stack.template.stack.region,
       apiHosts,
       sdkFolders: [dirname(this.#stack.template.file), process.cwd()],

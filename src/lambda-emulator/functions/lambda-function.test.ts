@@ -149,18 +149,43 @@ describe("a function", () => {
     expect([chat.coldStarts, chat.processes]).toEqual([2, 2]);
   });
 
-  it("is throttled over its concurrency", async () => {
-    const chat = await make("export const handler = async () => 1;", { concurrency: 2 });
-    const both = Promise.all([chat.invoke({}), chat.invoke({})]);
-    expect(await failureOf(chat.invoke({}))).toMatchObject({
+  it.each([0, 2])("is throttled over its concurrency of %i", async (concurrency) => {
+    const chat = await make("export const handler = async () => 1;", { concurrency });
+    const allowed = Promise.all(Array.from({ length: concurrency }, () => chat.invoke({})));
+    const error = await failureOf(chat.invoke({}));
+    expect(error).toMatchObject({
       code: "THROTTLED",
-      message: "Rate Exceeded: all 2 processes of chat are busy",
+      message: `Rate Exceeded: chat handles at most ${concurrency} events at a time`,
     });
-    expect(await both).toEqual([1, 1]);
+    expect(error.stack).toBe(`LambdaEmulatorError: ${error.message}`);
+    expect(await allowed).toEqual(Array(concurrency).fill(1));
+  });
+
+  it("makes events wait while all its processes are busy", async () => {
+    const chat = await make("export const handler = async (event) => event;", { processes: 2 });
+    const events = Array.from({ length: 30 }, (_, n) => n);
+    expect(await Promise.all(events.map((event) => chat.invoke(event)))).toEqual(events);
+    expect(chat.coldStarts).toBe(2);
+  });
+
+  it("rejects waiting events when it is stopped", async () => {
+    const chat = await make("export const handler = () => new Promise(() => setInterval(() => {}, 1e6));", {
+      processes: 1,
+    });
+    const failures = [chat.invoke(1), chat.invoke(2), chat.invoke(3)].map(failureOf);
+    await chat.stop({ drainMs: 0 });
+    expect((await Promise.all(failures)).map(({ code }) => code)).toEqual([
+      "FUNCTION_FAILED",
+      "FUNCTION_STOPPED",
+      "FUNCTION_STOPPED",
+    ]);
   });
 
   it("is not throttled by processes that have answered", async () => {
-    const chat = await make("export const handler = async (event) => event;", { concurrency: 2 });
+    const chat = await make("export const handler = async (event) => event;", {
+      concurrency: 2,
+      processes: 2,
+    });
     const answers = async () => {
       for (let n = 0; n < 20; n++) expect(await chat.invoke(n)).toBe(n);
     };
@@ -169,7 +194,7 @@ describe("a function", () => {
   });
 
   it("runs a waiting event in a new process when the one that has answered exits", async () => {
-    const chat = await make(AFTER_ANSWER, { concurrency: 1 });
+    const chat = await make(AFTER_ANSWER, { processes: 1 });
     const pid = await chat.invoke("process.exit()");
     const next = chat.invoke("");
     expect(await next).not.toBe(pid);
@@ -379,7 +404,7 @@ describe("a stop", () => {
   });
 
   it("runs an event that waits for a process", async () => {
-    const chat = await make(AFTER_ANSWER, { concurrency: 1 });
+    const chat = await make(AFTER_ANSWER, { processes: 1 });
     const pid = await chat.invoke("");
     const waiting = chat.invoke("");
     await chat.stop();
@@ -387,7 +412,7 @@ describe("a stop", () => {
   });
 
   it("rejects an event that still waits after `drainMs`", async () => {
-    const chat = await make(AFTER_ANSWER, { concurrency: 1 });
+    const chat = await make(AFTER_ANSWER, { processes: 1 });
     await chat.invoke("for (;;);");
     const waiting = failureOf(chat.invoke(""));
     await chat.stop({ drainMs: 10 });
@@ -441,10 +466,10 @@ it("leaves neither a frozen process nor one in an endless loop when the parent i
 
 it.each([
   [{ name: "" }, "`name` must be a non-empty string; got a string"],
-  [{ directory: undefined }, "`directory` is required"],
+  [{ concurrency: 1.5 }, "`concurrency` must be an integer from 0; got 1.5"],
+  [{ processes: 0 }, "`processes` must be an integer from 1; got 0"],
   [{ timeoutMs: 0 }, "`timeoutMs` must be a number from 1 to 900000; got 0"],
   [{ timeoutMs: 900_001 }, "`timeoutMs` must be a number from 1 to 900000; got 900001"],
-  [{ concurrency: 1.5 }, "`concurrency` must be an integer from 1; got 1.5"],
   [{ memoryMB: 127 }, "`memoryMB` must be an integer from 128; got 127"],
   [{ environment: { A: 1 } }, "`environment` must be an object of strings"],
   [{ memory: 128 }, "Unknown option `memory`"],

@@ -26,8 +26,10 @@ export interface LambdaFunctionOptions {
   readonly environment?: { readonly [name: string]: string };
   /** Time limit of an invocation, in ms. Default 30,000; 1 to 900,000. */
   readonly timeoutMs?: number;
-  /** Maximum number of processes. More concurrent events fail with THROTTLED. Default 10; minimum 1. */
+  /** Events at a time; more fail with THROTTLED. Default 1,000, the quota of a new account; minimum 0. */
   readonly concurrency?: number;
+  /** Processes at a time. Events beyond them wait until one is free. Default 10; minimum 1. */
+  readonly processes?: number;
   /** The memory size in the log, in MB. It is not enforced. Default 128; minimum 128. */
   readonly memoryMB?: number;
   /** The AWS region. Default `us-east-1`. */
@@ -52,6 +54,10 @@ export interface InvocationOutcome {
 }
 
 const MAX_TIMEOUT_MS = 900_000;
+/** "Lambda quotas" in the developer guide: concurrent executions of an account. */
+const DEFAULT_CONCURRENCY = 1_000;
+/** Each takes 60 MB or more. */
+const DEFAULT_PROCESSES = 10;
 
 const CHECKS: OptionChecks<LambdaFunctionOptions> = {
   name: text,
@@ -65,7 +71,8 @@ const CHECKS: OptionChecks<LambdaFunctionOptions> = {
     test: (value) => typeof value === "number" && value >= 1 && value <= MAX_TIMEOUT_MS,
     expected: `a number from 1 to ${MAX_TIMEOUT_MS}`,
   },
-  concurrency: integer(1),
+  concurrency: integer(0),
+  processes: integer(1),
   memoryMB: integer(128),
   region: text,
   accountId: text,
@@ -80,7 +87,8 @@ const CHECKS: OptionChecks<LambdaFunctionOptions> = {
 
 /**
  * A Lambda function on this machine. Its bundle runs in Node processes of its own with the Lambda Runtime API. Each process
- * handles one event at a time, so overlapping events start more processes. An idle process is frozen.
+ * handles one event at a time, so overlapping events start more processes, and wait when there are enough. An idle process
+ * is frozen.
  * @example
  * const chat = new LambdaFunction({ name: "chat", directory: "dist/lambda/chat" });
  * const gateway = createGateway({ handler: chat.handler });
@@ -88,12 +96,13 @@ const CHECKS: OptionChecks<LambdaFunctionOptions> = {
 export class LambdaFunction {
   readonly #settings: ProcessSettings;
   readonly #concurrency: number;
+  readonly #maxProcesses: number;
   readonly #onInvoked: (outcome: InvocationOutcome) => void;
   readonly #orphanKiller = new OrphanKiller();
   readonly #processes = new Set<FunctionProcess>();
   /** A stack: the process that was used last is used first. */
   readonly #idle: FunctionProcess[] = [];
-  /** Events that wait for a process which has answered, and is about to ask for the next event. */
+  /** Events that wait until a process asks for the next event. */
   readonly #waiting: PromiseWithResolvers<FunctionProcess>[] = [];
   /** Events without an answer. */
   #running = 0;
@@ -105,7 +114,8 @@ export class LambdaFunction {
   constructor(options: LambdaFunctionOptions) {
     const fault = findOptionFault(options, CHECKS, { required: ["name", "directory"] });
     if (fault !== undefined) throw new LambdaEmulatorError("INVALID_OPTION", fault);
-    this.#concurrency = options.concurrency ?? 10;
+    this.#concurrency = options.concurrency ?? DEFAULT_CONCURRENCY;
+    this.#maxProcesses = options.processes ?? DEFAULT_PROCESSES;
     this.#onInvoked = options.onInvoked ?? (() => {});
     this.#settings = {
       name: options.name,
@@ -147,6 +157,7 @@ export class LambdaFunction {
     let outcome: InvocationOutcome["outcome"] = "failed";
     this.#running++;
     try {
+      if (this.#running > this.#concurrency) throw this.#throttledError();
       const process = this.#idle.pop() ?? (await this.#next());
       const result = await process.run(JSON.stringify(event));
       outcome = "succeeded";
@@ -191,15 +202,19 @@ export class LambdaFunction {
     );
   }
 
-  /** @throws {LambdaEmulatorError} THROTTLED, FUNCTION_STOPPED */
+  #throttledError(): LambdaEmulatorError {
+    const error = new LambdaEmulatorError(
+      "THROTTLED",
+      `Rate Exceeded: ${this.#settings.name} handles at most ${this.#concurrency} events at a time`,
+    );
+    // A stack tells nothing about too many events, and a log would repeat it for each of them.
+    error.stack = `${error.name}: ${error.message}`;
+    return error;
+  }
+
+  /** @throws {LambdaEmulatorError} FUNCTION_STOPPED */
   #next(): FunctionProcess | Promise<FunctionProcess> {
-    if (this.#processes.size < this.#concurrency) return this.#start();
-    if (this.#running > this.#concurrency) {
-      throw new LambdaEmulatorError(
-        "THROTTLED",
-        `Rate Exceeded: all ${this.#concurrency} processes of ${this.#settings.name} are busy`,
-      );
-    }
+    if (this.#processes.size < this.#maxProcesses) return this.#start();
     const waiting = Promise.withResolvers<FunctionProcess>();
     this.#waiting.push(waiting);
     return waiting.promise;
@@ -226,9 +241,10 @@ export class LambdaFunction {
     this.#processes.delete(process);
     const index = this.#idle.indexOf(process);
     if (index !== -1) this.#idle.splice(index, 1);
-    const waiting = this.#waiting.shift();
-    if (this.#stopped) waiting?.reject(this.#stoppedError());
-    else waiting?.resolve(this.#start());
+    if (!this.#stopped) this.#waiting.shift()?.resolve(this.#start());
+    else if (this.#processes.size === 0) {
+      for (const { reject } of this.#waiting.splice(0)) reject(this.#stoppedError());
+    }
     this.#onEnded?.();
   }
 }

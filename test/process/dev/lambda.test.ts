@@ -90,7 +90,7 @@ describe("lift-ws dev --lambda", () => {
     );
     await project.save("functions.env", "GREETING=hello\n");
     // Calls of `tick` would overlap on a busy machine, and each needs a process.
-    const one = ["--concurrency", "1"];
+    const one = ["--processes", "1"];
     const flags = ["--tick", "1", ...one, "--env-file", "functions.env", "--http", "page.mjs"];
     const lift = await project.dev(["--lambda", "functions", ...flags], { HUSH: "a secret of the terminal" });
     expect(lift.output).toMatch(
