@@ -8,6 +8,8 @@ import type { LoadedApp } from "../project/loaded-app.ts";
 import type { RouteEnvironment } from "../project/route-environment.ts";
 import { readRoutesFile } from "../project/routes-file.ts";
 
+const ROUTES_FILE = "routes.json";
+
 /** Settings of all functions in a folder. */
 export interface FunctionSettings {
   readonly environment: { readonly [name: string]: string };
@@ -16,6 +18,19 @@ export interface FunctionSettings {
   readonly processes: number;
   readonly apiHosts: ApiHosts;
   readonly log: (functionName: string, line: string) => void;
+}
+
+/**
+ * Checks that a folder has what an API needs, without starting anything.
+ * @throws {CliError} USAGE
+ */
+export async function assertFunctionFolder(folder: string): Promise<void> {
+  const names = readdirSync(folder);
+  if (names.includes(ROUTES_FILE)) await readRoutesFile(join(folder, ROUTES_FILE));
+  else if (!names.includes("router")) {
+    const message = `${displayPath(folder)} needs a ${ROUTES_FILE} or a folder router with an index.mjs`;
+    throw new CliError("USAGE", message);
+  }
 }
 
 /** A folder of Lambda bundles, each in a folder with the function's name. */
@@ -35,8 +50,7 @@ export class FunctionFolder {
 
   /** Returns the handlers of the API. @throws {CliError} USAGE */
   async load(): Promise<LoadedApp> {
-    const routes = join(this.#folder, "routes.json");
-    return this.#has("routes.json") ? this.#byRoutesFile(routes) : this.#byName();
+    return this.#has(ROUTES_FILE) ? this.#byRoutesFile(join(this.#folder, ROUTES_FILE)) : this.#byName();
   }
 
   /** The scheduled function, if the folder has one. */
@@ -79,10 +93,6 @@ export class FunctionFolder {
 
   /** Finds the functions by name: `connect`, `disconnect`, and `router` for all messages. */
   #byName(): LoadedApp {
-    if (!this.#has("router")) {
-      const message = `${displayPath(this.#folder)} needs a routes.json or a folder router with an index.mjs`;
-      throw new CliError("USAGE", message);
-    }
     const accept: LambdaHandler = async () => ({ statusCode: 200 });
     const [connect, disconnect] = ["connect", "disconnect"].map((name) =>
       this.#has(name) ? this.#inFolder(name).handler : accept,

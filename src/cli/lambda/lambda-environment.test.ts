@@ -10,6 +10,7 @@ it("stops what it has started when the set-up fails", async () => {
   vi.spyOn(process, "cwd").mockReturnValue(directory);
   await mkdir(join(directory, ".lift-ws"), { mode: 0o700 });
   await writeFile(join(directory, ".lift-ws/secret"), "too short", { mode: 0o600 });
+  await mkdir(join(directory, "functions/router"), { recursive: true });
   const settings = {
     folder: join(directory, "functions"),
     environment: {},

@@ -14,7 +14,7 @@ import { DUMMY_CREDENTIALS } from "../environment.ts";
 import { CliError } from "../errors.ts";
 import { logError, logFunction } from "../log.ts";
 import type { LoadedApp } from "../project/loaded-app.ts";
-import { FunctionFolder } from "./functions.ts";
+import { assertFunctionFolder, FunctionFolder } from "./functions.ts";
 import { createTables, startTableStream } from "./tables.ts";
 
 /** Settings of `--lambda`. */
@@ -60,6 +60,7 @@ export async function startLambdaEnvironment(
   api: ApiDescription,
   terminal: Terminal,
 ): Promise<LambdaEnvironment> {
+  await assertFunctionFolder(settings.folder);
   const dynamoDB = settings.dynamoDBEndpoint === undefined ? await localDynamoDB() : undefined;
   const dynamoDBEndpoint = dynamoDB?.endpoint ?? settings.dynamoDBEndpoint!;
   let closing = false;
