@@ -151,7 +151,7 @@ describe("store on the original's table", () => {
       id: "go",
       userId: "ann",
       tenantId: "acme",
-      metadata: { permissions: '["read"]' },
+      metadata: { permissions: '["read"]', legacyClient: true },
       state: {},
       sourceIp: "192.0.2.1",
       userAgent: "agent/1.0",

@@ -5,6 +5,8 @@ import { expect, it, onTestFinished } from "vitest";
 import { createLounge } from "../../examples/streamer/app.ts";
 import { createGateway, type Gateway } from "../../src/gateway/index.ts";
 import { jsonLogger } from "../../src/lift/index.ts";
+import { STREAMER_CONNECTIONS } from "../../src/rollout/index.ts";
+import type { ConnectionStore } from "../../src/store/index.ts";
 import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "../../src/store/memory/index.ts";
 import { connect } from "../conformance/harness.ts";
 
@@ -14,7 +16,7 @@ interface Frame {
   readonly [field: string]: unknown;
 }
 
-async function startDemo() {
+async function startDemo(connectionStore: ConnectionStore = memoryConnectionStore()) {
   const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2_048 });
   const lounge = createLounge({
     auth: {
@@ -28,7 +30,7 @@ async function startDemo() {
       },
     },
     store: memoryChannelStore(),
-    connectionStore: memoryConnectionStore(),
+    connectionStore,
     schedule: memorySchedule(),
     logger: jsonLogger({ level: "silent" }),
     stepMs: 0,
@@ -118,6 +120,32 @@ it("gives legacy clients the codes that they know", async () => {
   expect(await client.next()).toMatchObject({ request_id: "r1", error: { code: "VALIDATION_ERROR" } });
   client.sendText(JSON.stringify({ action: "heartbeats" }));
   expect(await client.next()).toMatchObject({ error: { code: "INVALID_ACTION" } });
+});
+
+it("knows a legacy client whose connection the original has accepted", async () => {
+  const rows = memoryConnectionStore();
+  // Reads each row as if the original had written it.
+  const get: ConnectionStore["get"] = async (...args) => {
+    const row = await rows.get(...args);
+    const item = row && STREAMER_CONNECTIONS.toItem({ ...row, metadata: {} });
+    const found = item && STREAMER_CONNECTIONS.fromItem(item);
+    return found && { ...found, metadata: { ...found.metadata, ...row?.metadata } };
+  };
+  const store = new Proxy(rows, {
+    get: (target, name) => {
+      if (name === "get") return get;
+      // With it, no row is read.
+      if (name === "peek") return undefined;
+      const member = Reflect.get(target, name);
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
+  const { gateway, token } = await startDemo(store);
+  const client = await connect(gateway, { path: `?token=${await token()}` });
+  client.send(JSON.stringify({ id: "1", action: "heartbeats" }));
+  expect(JSON.parse(await client.messages.next())).toMatchObject({ error: { code: "INVALID_ACTION" } });
+  client.send("not JSON");
+  expect(JSON.parse(await client.messages.next())).toMatchObject({ error: { code: "VALIDATION_ERROR" } });
 });
 
 it("refuses a token for another audience", async () => {

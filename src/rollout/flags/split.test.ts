@@ -111,6 +111,12 @@ describe("split", () => {
       expect.objectContaining({ code: "INVALID_OPTION" }),
     );
   });
+
+  it.each(["USE_LIFT_V2", undefined, 1, {}])("says what to pass in place of %j", (flag) => {
+    expect(() => split(oldHandler, newHandler, flag as never)).toThrow(
+      "`flag` must be a flag, as `createFlag` returns it, or an object of routes",
+    );
+  });
 });
 
 describe("split with a recorder", () => {

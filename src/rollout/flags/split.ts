@@ -6,7 +6,7 @@ import {
   type WebSocketEvent,
 } from "../../apigw/index.ts";
 import { elapsed } from "../../internal/elapsed.ts";
-import { withMethods } from "../../internal/options.ts";
+import { isRecord, withMethods } from "../../internal/options.ts";
 import { checkOptions, RolloutError } from "../errors.ts";
 import type { Flag } from "./flag.ts";
 import { type SideRecorder, sideEvent } from "./side-events.ts";
@@ -83,14 +83,16 @@ function isFlag(value: unknown): value is Flag {
 }
 
 function chooserOf(routes: SplitRoutes): (routeKey: string) => Flag | Side {
-  const choices = new Map(Object.entries(routes ?? {}));
+  const choices = new Map(Object.entries(isRecord(routes) ? routes : {}));
   for (const [routeKey, choice] of choices) {
     if (choice !== "old" && choice !== "new" && !isFlag(choice)) {
       throw new RolloutError("INVALID_OPTION", `Route \`${routeKey}\` must have a flag, "old" or "new"`);
     }
   }
-  if (choices.size === 0)
-    throw new RolloutError("INVALID_OPTION", "`flag` must be a flag or an object of routes");
+  if (choices.size === 0) {
+    const message = "`flag` must be a flag, as `createFlag` returns it, or an object of routes";
+    throw new RolloutError("INVALID_OPTION", message);
+  }
   return (routeKey) => choices.get(routeKey) ?? "old";
 }
 

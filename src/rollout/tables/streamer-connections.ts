@@ -61,7 +61,8 @@ function fromItem(item: Item): Connection | undefined {
     id,
     ...(item.UserID?.S ? { userId: item.UserID.S } : {}),
     ...(item.TenantID?.S ? { tenantId: item.TenantID.S } : {}),
-    metadata,
+    // Only legacy clients connect to the original. A row of the new side has its own metadata in `LiftFields`.
+    metadata: { ...metadata, legacyClient: true },
     state: {},
     sourceIp,
     ...(userAgent ? { userAgent } : {}),
