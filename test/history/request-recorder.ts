@@ -1,5 +1,6 @@
 import type {
   ClaimedRequest,
+  CreatedRequest,
   RequestKey,
   RequestLease,
   RequestStore,
@@ -27,6 +28,10 @@ export function recordRequests(store: RequestStore, report: (fact: StoredFact) =
   };
   const ifTrue = (details: Partial<StoredFact>) => (isStored: boolean) => (isStored ? details : undefined);
   return withMethods<RequestStore>(store, {
+    create: (request, budget, claim) => {
+      const lease = { ...request, token: claim?.token ?? "" };
+      return record("claim", lease, () => store.create(request, budget, claim), describeCreated);
+    },
     claim: (lease, ...given) => record("claim", lease, () => store.claim(lease, ...given), describeClaim),
     renew: (lease, ...given) => record("renew", lease, () => store.renew(lease, ...given), ifTrue({})),
     saveCheckpoint: (lease, checkpoint, ...given) =>
@@ -47,6 +52,11 @@ export function recordRequests(store: RequestStore, report: (fact: StoredFact) =
       record("finish", lease, () => store.finish(lease, outcome, ...given), ifTrue({ state: outcome.state })),
     cancel: (key, ...given) => record("cancel", key, () => store.cancel(key, ...given), describeCancelled),
   });
+}
+
+/** A request that was claimed as it was created. */
+function describeCreated({ request, isClaimed }: CreatedRequest): Partial<StoredFact> | undefined {
+  return isClaimed ? { attempt: request.attempt, stage: 0, offset: 0, chunks: 0 } : undefined;
 }
 
 function describeClaim(claimed: ClaimedRequest | undefined): Partial<StoredFact> | undefined {

@@ -14,11 +14,16 @@ function rememberTokens(store: RequestStore) {
     if (claimed !== undefined) tokens.set(nameOf(lease), lease.token);
     return claimed;
   };
+  const create: RequestStore["create"] = async (request, budget, first) => {
+    const created = await store.create(request, budget, first);
+    if (created.isClaimed && first !== undefined) tokens.set(nameOf(request), first.token);
+    return created;
+  };
   const refresh = <Lease extends RequestLease>(lease: Lease): Lease => ({
     ...lease,
     token: tokens.get(nameOf(lease)) ?? lease.token,
   });
-  return { claim, refresh };
+  return { claim, create, refresh };
 }
 
 export const REQUEST_BUGS: { readonly [name: string]: RequestBug } = {
@@ -49,9 +54,10 @@ export const REQUEST_BUGS: { readonly [name: string]: RequestBug } = {
     },
   }),
   "write under an expired lease": (store) => {
-    const { claim, refresh } = rememberTokens(store);
+    const { claim, create, refresh } = rememberTokens(store);
     return {
       claim,
+      create,
       saveCheckpoint: (lease, ...given) => store.saveCheckpoint(refresh(lease), ...given),
     };
   },

@@ -103,6 +103,45 @@ export function requestStateCases(runner: TestRunner, createStore: CreateRequest
     });
   }
 
+  it("claims a request as it creates it, unless other processes may claim it", async () => {
+    const leaseUntil = underTest.now() + LEASE_MS;
+    const created = await store().create(request("r1"), undefined, { token: "t1", leaseUntil });
+    assertMatches(created, { outcome: "created" });
+    if (store().listOpen === undefined) {
+      assertMatches(created.request, { state: "PENDING", attempt: 0 });
+      return;
+    }
+    assert.equal(created.isClaimed, true);
+    assertMatches(created.request, { state: "PROCESSING", attempt: 1, leaseUntil });
+    assert.deepEqual(await store().get(key("r1")), created.request);
+    assert.deepEqual(await due(), []);
+    assert.equal(await claim("r1", "t2"), undefined);
+    // The worker may repeat the claim.
+    assert.deepEqual(await store().claim(lease("r1", "t1"), { now: underTest.now(), leaseUntil }), {
+      request: created.request,
+      input: { pages: 3 },
+      checkpoint: undefined,
+      output: { offset: 0, chunks: 0, bytes: 0 },
+    });
+    assert.equal(await append("r1", "t1", item(1, "a")), true);
+    assert.equal(await complete("r1", "t1"), true);
+  });
+
+  it("claims no request that is delayed, was created before, or is another one", async () => {
+    const first = { token: "t1", leaseUntil: underTest.now() + LEASE_MS };
+    await create("r1");
+    const again = await store().create(request("r1"), undefined, first);
+    const other = await store().create(request("r1", { input: 1 }), undefined, first);
+    const delayed = request("r2", { dueAt: underTest.now() + 1 });
+    const later = await store().create(delayed, undefined, first);
+    for (const { isClaimed = false, request: stored } of [again, other, later]) {
+      assert.equal(isClaimed, false);
+      assertMatches(stored, { state: "PENDING", attempt: 0 });
+    }
+    assertMatches(await store().get(key("r1")), { state: "PENDING" });
+    assertMatches(await store().get(key("r2")), { state: "PENDING" });
+  });
+
   it("creates a request once when it is created concurrently", async () => {
     const inputs = [1, 2, 1, 2, 1, 2];
     const results = await Promise.all(inputs.map((input) => create("r1", { input })));

@@ -1,6 +1,7 @@
 import { fingerprintRequest } from "./request-fingerprint.ts";
 import type {
   AttemptOutcome,
+  FirstClaim,
   NewRequest,
   OutputHead,
   RequestLease,
@@ -44,6 +45,17 @@ export function newRecord({ input, ...request }: NewRequest): RequestRecord {
     request: { ...request, state: "PENDING", attempt: 0, updatedAt: createdAt },
     fingerprint: fingerprintRequest({ action, input }),
   };
+}
+
+/** Returns the record of a new request with its first claim; `undefined` when it is not due yet, or nobody claims it. */
+export function claimNewRecord(
+  record: RequestRecord,
+  claim: FirstClaim | undefined,
+): RequestRecord | undefined {
+  if (claim === undefined) return undefined;
+  const { owner, id, createdAt } = record.request;
+  const { token, leaseUntil } = claim;
+  return claimRecord(record, { owner, id, token }, { now: createdAt, leaseUntil });
 }
 
 export function holdsLease({ request, token }: RequestRecord, lease: RequestLease): boolean {

@@ -85,6 +85,14 @@ export interface StoredRequest extends Omit<NewRequest, "input"> {
   readonly failure?: RequestFailure;
 }
 
+/** A claim by the process that creates a request. */
+export interface FirstClaim {
+  /** The token of the lease. */
+  readonly token: string;
+  /** ms since the epoch. */
+  readonly leaseUntil: number;
+}
+
 /** The result of `create`. */
 export interface CreatedRequest {
   /**
@@ -94,6 +102,8 @@ export interface CreatedRequest {
   readonly outcome: "created" | "exists" | "conflict";
   /** The stored request; with `conflict` the other one. */
   readonly request: StoredRequest;
+  /** Whether the new request is PROCESSING by the given claim. */
+  readonly isClaimed?: boolean;
 }
 
 /** A claimed request. */
@@ -179,8 +189,12 @@ export interface RequestPage {
  *   succeeds again.
  */
 export interface RequestStore {
-  /** Stores a request, unless its owner has one with this id that has not expired. */
-  create(request: NewRequest, budget?: TimeBudget): Promise<CreatedRequest>;
+  /**
+   * Stores a request, unless its owner has one with this id that has not expired.
+   * @param claim also claims the new request, if it is due when it is created: one write in place of two. Stores without
+   * `listOpen` ignore it
+   */
+  create(request: NewRequest, budget?: TimeBudget, claim?: FirstClaim): Promise<CreatedRequest>;
 
   /** Reads a request. @returns `undefined` when there is none, or it has expired */
   get(key: RequestKey, budget?: TimeBudget): Promise<StoredRequest | undefined>;

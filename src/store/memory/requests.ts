@@ -3,6 +3,7 @@ import type { Json } from "../contracts/json.ts";
 import { decodeRequestCursor, encodeRequestCursor } from "../contracts/request-cursor.ts";
 import {
   cancelRecord,
+  claimNewRecord,
   claimRecord,
   finishRecord,
   getClaimableAt,
@@ -19,6 +20,7 @@ import type {
   AttemptOutcome,
   ClaimedRequest,
   CreatedRequest,
+  FirstClaim,
   NewRequest,
   OutputHead,
   OutputItem,
@@ -30,6 +32,7 @@ import type {
   RequestStore,
   StoredRequest,
 } from "../contracts/requests.ts";
+import type { TimeBudget } from "../contracts/time-budget.ts";
 import { frozenCopy } from "./freeze.ts";
 import { OpenRequests, requestMapKey } from "./open-requests.ts";
 import { OwnerIndex } from "./owner-index.ts";
@@ -63,7 +66,7 @@ export class MemoryRequests implements RequestStore {
     return this.#entries.size;
   }
 
-  async create(request: NewRequest): Promise<CreatedRequest> {
+  async create(request: NewRequest, _budget?: TimeBudget, claim?: FirstClaim): Promise<CreatedRequest> {
     this.#sweep();
     const own = frozenCopy(request as NewRequest & { readonly [name: string]: Json });
     const record = newRecord(own);
@@ -72,10 +75,12 @@ export class MemoryRequests implements RequestStore {
       const same = found.record.fingerprint === record.fingerprint;
       return { outcome: same ? "exists" : "conflict", request: found.record.request };
     }
+    const claimed = claimNewRecord(record, claim);
     const entry: Entry = { record, input: own.input, output: [] };
     this.#entries.set(requestMapKey(own), entry);
     this.#owners.set(own.owner, own.id, entry);
-    return { outcome: "created", request: this.#set(entry, record) };
+    const stored = this.#set(entry, claimed ?? record);
+    return { outcome: "created", request: stored, ...(claimed && { isClaimed: true }) };
   }
 
   async get(key: RequestKey): Promise<StoredRequest | undefined> {

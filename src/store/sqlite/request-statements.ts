@@ -8,7 +8,7 @@ const REQUEST = `key, owner, id, tenant, priority, created_at AS createdAt, deta
 export const REQUEST_SQL = {
   request: `SELECT ${REQUEST} FROM requests WHERE owner = ? AND id = ?`,
   addRequest: `INSERT INTO requests (owner, id, tenant, priority, created_at, details, fingerprint, state, attempt,
-    updated_at, due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    updated_at, due_at, lease_until, token) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   setRequest: `UPDATE requests SET state = ?2, attempt = ?3, updated_at = ?4, due_at = ?5, lease_until = ?6, token = ?7,
     progress = ?8, failure = ?9, expires_at = ?10 WHERE key = ?1`,
   expireLeases: "UPDATE requests SET lease_until = 0 WHERE expires_at IS NULL AND lease_until > 0",

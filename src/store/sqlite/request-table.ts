@@ -61,14 +61,14 @@ export class RequestTable {
 
   /** Adds a row. Sometimes removes expired ones, too. */
   add(
-    { request, fingerprint }: RequestRecord,
+    { request, fingerprint, token }: RequestRecord,
     texts: { readonly input: string; readonly details: string },
   ): void {
-    const { owner, id, tenant, priority, createdAt, state, attempt, updatedAt, dueAt } = request;
+    const { owner, id, tenant, priority, createdAt, state, attempt, updatedAt, dueAt, leaseUntil } = request;
     this.#sweep();
     const { lastInsertRowid } = this.#statements.addRequest.run(
       ...[encodeText(owner), encodeText(id), encodeText(tenant), priority, createdAt, texts.details],
-      ...[fingerprint, state, attempt, updatedAt, dueAt],
+      ...[fingerprint, state, attempt, updatedAt, dueAt, leaseUntil ?? null, encodeOptional(token)],
     );
     this.#statements.addInput.run(lastInsertRowid, texts.input);
   }

@@ -3,6 +3,7 @@ import type { Json } from "../contracts/json.ts";
 import { decodeRequestCursor, encodeRequestCursor } from "../contracts/request-cursor.ts";
 import {
   cancelRecord,
+  claimNewRecord,
   claimRecord,
   finishRecord,
   getClaimableAt,
@@ -18,6 +19,7 @@ import type {
   AttemptOutcome,
   ClaimedRequest,
   CreatedRequest,
+  FirstClaim,
   NewRequest,
   OutputItem,
   OutputPage,
@@ -28,6 +30,7 @@ import type {
   RequestStore,
   StoredRequest,
 } from "../contracts/requests.ts";
+import type { TimeBudget } from "../contracts/time-budget.ts";
 import { OpenRequests } from "../memory/open-requests.ts";
 import type { DatabaseFile } from "./database-file.ts";
 import {
@@ -72,9 +75,11 @@ export class SqliteRequests implements RequestStore {
     });
   }
 
-  async create(request: NewRequest): Promise<CreatedRequest> {
+  async create(request: NewRequest, _budget?: TimeBudget, claim?: FirstClaim): Promise<CreatedRequest> {
     // Encoded now, before the caller can change the input; and an input that is not JSON fails this call alone.
-    const record = newRecord(request);
+    const pending = newRecord(request);
+    const claimed = claimNewRecord(pending, claim);
+    const record = claimed ?? pending;
     const texts = { input: JSON.stringify(request.input), details: encodeDetails(record.request) };
     return this.#write((): Written<CreatedRequest> => {
       const stored = this.#table.findStored(request);
@@ -82,7 +87,8 @@ export class SqliteRequests implements RequestStore {
       if (found === undefined) {
         if (stored !== undefined) this.#statements.removeRequest.run(stored.key);
         this.#table.add(record, texts);
-        return { value: { outcome: "created", request: record.request }, record };
+        const value = { request: record.request, ...(claimed && { isClaimed: true }) };
+        return { value: { outcome: "created", ...value }, record };
       }
       const outcome = found.fingerprint === record.fingerprint ? "exists" : "conflict";
       return { value: { outcome, request: found.request } };

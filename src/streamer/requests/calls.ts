@@ -9,7 +9,13 @@ import {
   type ResendPayload,
   utf8Length,
 } from "../../protocol/index.ts";
-import type { JsonObject, NewRequest, RequestStore, StoredRequest } from "../../store/index.ts";
+import type {
+  ClaimedRequest,
+  JsonObject,
+  NewRequest,
+  RequestStore,
+  StoredRequest,
+} from "../../store/index.ts";
 import type { CallContext, ClientRequest } from "../call-context.ts";
 import type { CustomRoutes } from "../custom-routes.ts";
 import { awaitStore } from "../errors.ts";
@@ -26,6 +32,9 @@ const MAX_DELAY_MS = 90 * 24 * 60 * 60_000;
 
 /** How far this process's clock may be behind that of the gateway. */
 const MAX_CLOCK_DIFFERENCE_MS = 60_000;
+
+/** What a request has before its first attempt. */
+const NEW_WORK = { checkpoint: undefined, output: { offset: 0, chunks: 0, bytes: 0 } };
 
 interface StoredCalls {
   readonly store: RequestStore;
@@ -126,21 +135,44 @@ export class RequestCalls {
     if (stored === undefined) {
       throw new LiftError("NOT_FOUND", { message: "The server stores no requests: its `store` has none" });
     }
-    const { store, processor, actions } = stored;
     const created = this.#toNewRequest(definition, call, request);
-    await this.#assertWithinLimits(created, store, request);
-    const { outcome, request: found } = await awaitStore(store.create(created, request.budget));
-    if (outcome === "conflict") {
-      throw new LiftError("CONFLICT", { status: 409, message: "The `id` belongs to another request" });
+    await this.#assertWithinLimits(created, stored.store, request);
+    const found = await this.#create(created, stored, request);
+    const isSame = found?.requester?.connectionId === request.ctx.connectionId;
+    if (found !== undefined && !isSame) await this.#watch(found, stored, request);
+  }
+
+  /**
+   * Stores a request, answers its call and lets the processor run it.
+   * @returns `undefined` when it was stored before and has ended
+   */
+  async #create(
+    created: NewRequest,
+    { store, processor, actions }: StoredCalls,
+    request: ClientRequest,
+  ): Promise<StoredRequest | undefined> {
+    const claim = processor.reserve(created);
+    let claimed: ClaimedRequest | undefined;
+    try {
+      const result = await awaitStore(store.create(created, request.budget, claim));
+      const { outcome, request: found, isClaimed } = result;
+      if (outcome === "conflict") {
+        throw new LiftError("CONFLICT", { status: 409, message: "The `id` belongs to another request" });
+      }
+      if (isClaimed) claimed = { request: found, ...NEW_WORK, input: created.input };
+      // A client that gets the acknowledgment reads its end, so a failure to read it here refuses nothing.
+      const end =
+        outcome === "exists"
+          ? await actions.readEnd(found, request.budget).catch(() => undefined)
+          : undefined;
+      await sendAnswer(request, end ?? acknowledgment(found));
+      if (end !== undefined) return undefined;
+      if (claim === undefined) processor.add(found);
+      return found;
+    } finally {
+      // Also when the write has failed: it may have been done, and then nobody else would run the request.
+      if (claim !== undefined) processor.start(created, claim, claimed);
     }
-    // A client that gets the acknowledgment reads its end, so a failure to read it here refuses nothing.
-    const end =
-      outcome === "exists" ? await actions.readEnd(found, request.budget).catch(() => undefined) : undefined;
-    await sendAnswer(request, end ?? acknowledgment(found));
-    if (end !== undefined) return;
-    processor.add(found);
-    const isSame = found.requester?.connectionId === request.ctx.connectionId;
-    if (!isSame) await this.#watch(found, stored, request);
   }
 
   /**

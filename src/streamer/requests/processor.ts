@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { logSafely } from "../../internal/log-safely.ts";
-import type { StoredRequest } from "../../store/index.ts";
+import type { ClaimedRequest, FirstClaim, NewRequest, StoredRequest } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
 import type { RequestRegistry } from "./registry.ts";
 import { isFinal, keyOf } from "./request-keys.ts";
@@ -17,7 +17,7 @@ interface ProcessorOptions extends RunCollaborators {
 /** How often a process reads a shared store for what others have left, within the time of a lease. */
 const RELOADS_PER_LEASE = 3;
 
-/** A request that this process claims or runs. */
+/** A request that this process stores for a free worker, claims or runs. */
 interface Running {
   /** Absent until the request is claimed. */
   run?: RequestRun;
@@ -25,6 +25,11 @@ interface Running {
   isCancelled?: boolean;
   /** Whether it was added again meanwhile: it may have been redriven, or be another one with its id. */
   isAddedAgain?: boolean;
+}
+
+/** The claim with which a request was created, and what it claimed, if that is known. */
+interface Reserved extends FirstClaim {
+  readonly claimed: ClaimedRequest | undefined;
 }
 
 /** A request that runs here again, and when: in ms since the epoch. */
@@ -74,6 +79,33 @@ export class Processor {
     }
     this.#queue.add(request, request.dueAt, this.#options.now());
     this.#startNext();
+  }
+
+  /**
+   * Keeps a worker free for a request that is about to be stored, so that one write stores and claims it. `start` it
+   * when that write has ended, in whatever way.
+   * @returns `undefined` when it has to wait for others, or when other processes share the store
+   */
+  reserve(request: NewRequest): FirstClaim | undefined {
+    const { settings, store, now } = this.#options;
+    if (this.#isStopped || store.listOpen === undefined || this.#running.size >= settings.workers)
+      return undefined;
+    this.load().catch(() => {});
+    const key = keyOf(request);
+    const at = now();
+    if (request.dueAt > at || this.#running.has(key) || !this.#queue.reserve(request, at)) return undefined;
+    this.#running.set(key, {});
+    return { token: randomUUID(), leaseUntil: at + settings.leaseMs };
+  }
+
+  /**
+   * Starts a request with the worker that was reserved for it.
+   * @param claimed absent: it was stored before, or the write has failed and may have been done
+   */
+  start(created: NewRequest, claim: FirstClaim, claimed: ClaimedRequest | undefined): void {
+    const { input: _, ...request } = created;
+    const stored: StoredRequest = { ...request, state: "PENDING", attempt: 0, updatedAt: request.createdAt };
+    this.#track(this.#start(stored, { ...claim, claimed }));
   }
 
   /** Takes over the requests that an earlier process has left. Does it once until a tick; rejects when the store does. */
@@ -141,10 +173,14 @@ export class Processor {
     while (!this.#isStopped && this.#running.size < settings.workers) {
       const next = this.#queue.take(now());
       if (next === undefined) break;
-      const run: Promise<void> = this.#start(next).finally(() => this.#runs.delete(run));
-      this.#runs.add(run);
+      this.#track(this.#start(next));
     }
     this.#setTimer();
+  }
+
+  #track(started: Promise<void>): void {
+    const run: Promise<void> = started.finally(() => this.#runs.delete(run));
+    this.#runs.add(run);
   }
 
   #setTimer(): void {
@@ -157,14 +193,14 @@ export class Processor {
   }
 
   /** Never rejects. */
-  async #start(request: StoredRequest): Promise<void> {
+  async #start(request: StoredRequest, first?: Reserved): Promise<void> {
     const key = keyOf(request);
-    const running: Running = {};
+    const running = this.#running.get(key) ?? {};
     this.#running.set(key, running);
     const context = this.#options.createContext();
     let next: NextRun | undefined;
     try {
-      const end = await this.#run(request, running, context);
+      const end = await this.#run(request, running, context, first);
       if (typeof end === "object") next = { request, at: end.retryAt };
       else if (end === "lost") running.isAddedAgain = true;
       while (running.isAddedAgain) {
@@ -191,14 +227,20 @@ export class Processor {
     return { request, at: request.leaseUntil ?? request.dueAt };
   }
 
-  async #run({ owner, id, action }: StoredRequest, running: Running, context: CallContext): Promise<RunEnd> {
+  async #run(
+    { owner, id, action }: StoredRequest,
+    running: Running,
+    context: CallContext,
+    first: Reserved | undefined,
+  ): Promise<RunEnd> {
     const { store, registry, settings, now } = this.#options;
     const definition = registry.get(action);
     // Another version of the application may know it.
     if (definition === undefined) return "handed over";
-    const lease = { owner, id, token: randomUUID() };
+    const lease = { owner, id, token: first?.token ?? randomUUID() };
     const at = now();
-    const claimed = await store.claim(lease, { now: at, leaseUntil: at + settings.leaseMs });
+    const claim = { now: at, leaseUntil: at + settings.leaseMs };
+    const claimed = first?.claimed ?? (await store.claim(lease, claim));
     if (claimed === undefined) return "lost";
     const run = new RequestRun(definition, claimed, lease, context, this.#options);
     running.run = run;

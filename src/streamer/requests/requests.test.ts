@@ -1043,27 +1043,82 @@ describe("the workers", () => {
   });
 
   it.each([
-    ["stops", { state: "PENDING", attempt: 0 }],
-    ["cancels it", { state: "CANCELLED" }],
-  ])("do not run a request that is claimed while the process %s", async (event, end) => {
+    ["create", "stops", { state: "PENDING", attempt: 0 }],
+    ["create", "cancels it", { state: "CANCELLED" }],
+    ["claim", "stops", { state: "PENDING", attempt: 0 }],
+    ["claim", "cancels it", { state: "CANCELLED" }],
+  ] as const)(
+    "do not run a request that is claimed by `%s` while the process %s",
+    async (name, event, end) => {
+      const { streamer, client, store } = simulate();
+      const handler = vi.fn();
+      streamer.request("report", LONG, handler);
+      const requests = store.requests!;
+      // A store that several processes share claims nothing as it creates.
+      if (name === "claim") Object.assign(requests, { listOpen: undefined });
+      const call: (...options: never[]) => Promise<unknown> = requests[name].bind(requests);
+      vi.spyOn(requests, name).mockImplementation(async (...options: unknown[]): Promise<never> => {
+        const claimed = await call(...(options as never[]));
+        if (event === "stops") void streamer.app.stop();
+        else await streamer.requests!.cancel("r1", { userId: "ada", tenantId: "acme" });
+        return claimed as never;
+      });
+      const ada = await client("a", ADA);
+      await ada.send({ id: "r1", action: "report" });
+      await vi.waitFor(async () => {
+        const found = await store.requests!.get({ owner: '["acme","ada"]', id: "r1" });
+        expect(found).toMatchObject(end);
+      });
+      await streamer.app.stop();
+      expect(handler).not.toHaveBeenCalled();
+    },
+  );
+
+  it("claim a request as they store it, and run what was stored although the answer was lost", async () => {
     const { streamer, client, store } = simulate();
-    const handler = vi.fn();
-    streamer.request("report", LONG, handler);
-    const claim = store.requests!.claim.bind(store.requests);
-    vi.spyOn(store.requests!, "claim").mockImplementation(async (...options) => {
-      const claimed = await claim(...options);
-      if (event === "stops") void streamer.app.stop();
-      else await streamer.requests!.cancel("r1", { userId: "ada", tenantId: "acme" });
-      return claimed;
-    });
+    const requests = store.requests!;
+    const [create, claim] = [requests.create.bind(requests), vi.spyOn(requests, "claim")];
+    const attempts: number[] = [];
+    streamer.request(
+      "report",
+      { ...LONG, retry: { attempts: 1 } },
+      (_, { attempt }) => void attempts.push(attempt),
+    );
     const ada = await client("a", ADA);
     await ada.send({ id: "r1", action: "report" });
-    await vi.waitFor(async () => {
-      const found = await store.requests!.get({ owner: '["acme","ada"]', id: "r1" });
-      expect(found).toMatchObject(end);
+    await ended(ada, "r1");
+    expect(claim).not.toHaveBeenCalled();
+    vi.spyOn(requests, "create").mockImplementationOnce(async (...options) => {
+      await create(...options);
+      throw new StoreError("STORE_UNAVAILABLE");
     });
-    await streamer.app.stop();
-    expect(handler).not.toHaveBeenCalled();
+    await ada.send({ id: "r2", action: "report" });
+    await vi.waitUntil(() =>
+      framesOf(ada, "r2").some(
+        ({ error }) => (error as { code?: string } | undefined)?.code === "STORE_FAILED",
+      ),
+    );
+    await vi.waitUntil(
+      async () => (await requests.get({ owner: '["acme","ada"]', id: "r2" }))?.state === "COMPLETED",
+    );
+    expect(attempts).toEqual([1, 1]);
+  });
+
+  it("keep the order of those that wait", async () => {
+    const { streamer, client } = simulate({ workers: 1 });
+    const order: string[] = [];
+    const gate = Promise.withResolvers<void>();
+    streamer.request("report", LONG, async (_, { id }) => {
+      order.push(id);
+      if (id === "r1") await gate.promise;
+    });
+    const ada = await client("a", ADA);
+    for (const id of ["r1", "r2", "r3"]) await ada.send({ id, action: "report" });
+    gate.resolve();
+    for (const id of ["r1", "r2", "r3"]) await ended(ada, id);
+    await ada.send({ id: "r4", action: "report" });
+    await ended(ada, "r4");
+    expect(order).toEqual(["r1", "r2", "r3", "r4"]);
   });
 
   it("run a request whose worker elsewhere has died, although they had it before", async () => {

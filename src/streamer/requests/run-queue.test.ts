@@ -46,6 +46,26 @@ it("takes every tenant's high priority first, and a tenant's oldest of all actio
   expect(takeAll(queue)).toEqual(["b2", "a4", "b3", "a1", "b1", "a2", "a3"]);
 });
 
+it("reserves a place for a request that is not added, if nothing else is due", () => {
+  const queue = queueOf([], 2);
+  queue.add(request("later"), NOW + 10, NOW);
+  const other = request("other", { action: "other" });
+  expect(queue.reserve(request("later"), NOW)).toBe(false);
+  expect([request("1"), request("2"), request("3")].map((each) => queue.reserve(each, NOW))).toEqual([
+    true,
+    true,
+    false,
+  ]);
+  expect(queue.reserve(other, NOW)).toBe(true);
+  queue.release(request("1"));
+  expect(queue.reserve(request("3"), NOW)).toBe(true);
+  queue.release(request("2"));
+  // One is due that has waited.
+  expect(queue.reserve(other, NOW + 10)).toBe(false);
+  expect(takeAll(queue, NOW + 10)).toEqual(["later"]);
+  expect(queue.reserve(other, NOW + 10)).toBe(true);
+});
+
 it("gives out a request as it was added last", () => {
   const queue = queueOf([request("1")]);
   queue.delete(keyOf(request("1")));

@@ -1,4 +1,4 @@
-import type { StoredRequest } from "../../store/index.ts";
+import type { RequestKey, StoredRequest } from "../../store/index.ts";
 import { keyOf } from "./request-keys.ts";
 
 interface Entry {
@@ -98,6 +98,19 @@ export class RunQueue {
       return request;
     }
     return undefined;
+  }
+
+  /**
+   * Counts a request that was not added as running, if it would be the next one: nothing else is due. `release` it when it
+   * has ended.
+   */
+  reserve(request: RequestKey & { readonly action: string }, now: number): boolean {
+    if (now >= this.#nextDueAt) this.#promote(now);
+    const running = this.#running.get(request.action) ?? 0;
+    const isNext = this.#waiting.size === this.#delayed.size && !this.#waiting.has(keyOf(request));
+    if (!isNext || running >= this.#concurrencyOf(request.action)) return false;
+    this.#running.set(request.action, running + 1);
+    return true;
   }
 
   release({ action }: StoredRequest): void {
