@@ -34,6 +34,13 @@ describe("LiftError", () => {
     },
   );
 
+  it.each([404, undefined, "", null, {}, Symbol("MINE")])(
+    "is an INTERNAL_ERROR when its code is %s",
+    (code) => {
+      expect(new LiftError(code as never)).toMatchObject({ code: "INTERNAL_ERROR", status: 500 });
+    },
+  );
+
   it.each([400, 599])("keeps a status of %i", (status) => {
     expect(new LiftError("MINE", { status }).status).toBe(status);
   });

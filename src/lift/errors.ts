@@ -95,14 +95,15 @@ export class LiftError extends Error {
   /** Whether the client may send the same message again. */
   readonly retry: boolean;
 
-  /** Never throws: an invalid status becomes 500. */
+  /** Never throws: an invalid status becomes 500, and a code that is not text INTERNAL_ERROR. */
   constructor(code: LiftErrorCode | (string & {}), options: LiftErrorOptions = {}) {
-    const kind = kindOf(code);
+    const text = typeof code === "string" && code !== "" ? code : "INTERNAL_ERROR";
+    const kind = kindOf(text);
     super(
       options.message ?? kind.message,
       options.cause === undefined ? undefined : { cause: options.cause },
     );
-    this.code = code;
+    this.code = text;
     this.status = refusalStatus(options.status ?? kind.status);
     this.retry = options.retry ?? kind.retry ?? false;
     if (options.details !== undefined) this.details = options.details;

@@ -58,6 +58,7 @@ export const REQUEST_BUGS: { readonly [name: string]: RequestBug } = {
     return {
       claim,
       create,
+      renew: (lease, ...given) => store.renew(refresh(lease), ...given),
       saveCheckpoint: (lease, ...given) => store.saveCheckpoint(refresh(lease), ...given),
     };
   },

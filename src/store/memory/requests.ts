@@ -136,7 +136,9 @@ export class MemoryRequests implements RequestStore {
     const record = entry && claimRecord(entry.record, lease, claim);
     if (entry?.input === undefined || record === undefined) return undefined;
     const request = this.#set(entry, record);
-    return { request, input: entry.input, checkpoint: entry.checkpoint, output: headOf(entry) };
+    // A handler may change its input, as with a store that parses it.
+    const input = structuredClone(entry.input);
+    return { request, input, checkpoint: entry.checkpoint, output: headOf(entry) };
   }
 
   async renew(

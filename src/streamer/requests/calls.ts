@@ -57,6 +57,8 @@ export interface RequestCallsOptions {
 /** Takes the calls of the application's own actions: answers them in place, or stores them. */
 export class RequestCalls {
   readonly #options: RequestCallsOptions;
+  /** The users and tenants whose requests are being stored. */
+  readonly #storing = new Tally();
 
   constructor(options: RequestCallsOptions) {
     this.#options = options;
@@ -136,25 +138,28 @@ export class RequestCalls {
       throw new LiftError("NOT_FOUND", { message: "The server stores no requests: its `store` has none" });
     }
     const created = this.#toNewRequest(definition, call, request);
-    await this.#assertWithinLimits(created, stored.store, request);
-    const found = await this.#create(created, stored, request);
+    const onStored = await this.#admitWithinLimits(created, stored.store, request);
+    const found = await this.#create(created, stored, request, onStored).finally(onStored);
     const isSame = found?.requester?.connectionId === request.ctx.connectionId;
     if (found !== undefined && !isSame) await this.#watch(found, stored, request);
   }
 
   /**
    * Stores a request, answers its call and lets the processor run it.
+   * @param onStored called when the store has answered
    * @returns `undefined` when it was stored before and has ended
    */
   async #create(
     created: NewRequest,
     { store, processor, actions }: StoredCalls,
     request: ClientRequest,
+    onStored: () => void,
   ): Promise<StoredRequest | undefined> {
     const claim = processor.reserve(created);
     let claimed: ClaimedRequest | undefined;
     try {
       const result = await awaitStore(store.create(created, request.budget, claim));
+      onStored();
       const { outcome, request: found, isClaimed } = result;
       if (outcome === "conflict") {
         throw new LiftError("CONFLICT", { status: 409, message: "The `id` belongs to another request" });
@@ -214,21 +219,54 @@ export class RequestCalls {
     };
   }
 
-  /** A request that is stored already takes no place of its own. @throws {LiftError} RATE_LIMITED */
-  async #assertWithinLimits(
+  /**
+   * Counts a request that is about to be stored. The count of the store lacks those that this process stores at the same time.
+   * A request that is stored already takes no place of its own.
+   * @returns a function to call once it is stored, or is not: from then on, the store counts it
+   * @throws {LiftError} RATE_LIMITED
+   */
+  async #admitWithinLimits(
     { owner, id, tenant }: NewRequest,
     store: RequestStore,
     { budget }: ClientRequest,
-  ): Promise<void> {
+  ): Promise<() => void> {
     const { limits } = this.#options.settings;
     const [ofOwner, ofTenant] = await Promise.all([
       awaitStore(store.countOpen({ owner }, limits.user, budget)),
       awaitStore(store.countOpen({ tenant }, limits.tenant, budget)),
     ]);
-    const [whose, limit] = ofOwner >= limits.user ? ["user", limits.user] : ["tenant", limits.tenant];
-    if (ofOwner < limits.user && ofTenant < limits.tenant) return;
-    if ((await awaitStore(store.get({ owner, id }, budget))) !== undefined) return;
+    const [userKey, tenantKey] = [`user ${owner}`, `tenant ${tenant}`];
+    const isUserFull = ofOwner + this.#storing.get(userKey) >= limits.user;
+    if (!isUserFull && ofTenant + this.#storing.get(tenantKey) < limits.tenant) {
+      return this.#storing.add([userKey, tenantKey]);
+    }
+    if ((await awaitStore(store.get({ owner, id }, budget))) !== undefined) return () => {};
+    const [whose, limit] = isUserFull ? ["user", limits.user] : ["tenant", limits.tenant];
     throw new LiftError("RATE_LIMITED", { message: `The ${whose} has ${limit} requests that wait or run` });
+  }
+}
+
+/** Counts what is under way, by key. */
+class Tally {
+  readonly #counts = new Map<string, number>();
+
+  get(key: string): number {
+    return this.#counts.get(key) ?? 0;
+  }
+
+  /** @returns a function that takes it off again, once */
+  add(keys: readonly string[]): () => void {
+    for (const key of keys) this.#counts.set(key, this.get(key) + 1);
+    let isCounted = true;
+    return () => {
+      if (!isCounted) return;
+      isCounted = false;
+      for (const key of keys) {
+        const left = this.get(key) - 1;
+        if (left === 0) this.#counts.delete(key);
+        else this.#counts.set(key, left);
+      }
+    };
   }
 }
 
@@ -236,7 +274,7 @@ export class RequestCalls {
 function assertId(id: string, userId: string | undefined): void {
   if (parseChannelName(toRequestChannel(id)) === undefined) {
     throw new LiftError("VALIDATION_ERROR", {
-      message: "The `id` of a stored request has no control characters",
+      message: "The `id` of a stored request is well-formed text without control characters",
     });
   }
   if (userId !== undefined || utf8Length(id) >= LIMITS.anonymousIdBytes) return;

@@ -1,3 +1,4 @@
+import { logSafely } from "../../internal/log-safely.ts";
 import { LiftError } from "../../lift/index.ts";
 import { type Json, LIMITS, type ResponseMessage } from "../../protocol/index.ts";
 import type { ClientRequest } from "../call-context.ts";
@@ -13,6 +14,8 @@ import { assertSize, toResult } from "./request-run.ts";
 const MAX_MS = 25_000;
 /** ms that are kept for the answer. */
 const ANSWER_MS = 500;
+/** One for all requests that have ended, because each would collect a stack that nobody reads. */
+const ENDED = new LiftError("CANCELLED", { status: 409, message: "The request has ended" });
 
 /**
  * Runs a handler within the event, and returns the response. Nothing is stored.
@@ -42,13 +45,19 @@ export async function runInPlace(
     maxBytes: limits.outputBytes,
     signal: stop.signal,
     now,
+    logger,
     append: async () => {},
     send: async (item) => void (await send(outputMessage(id, item))),
   });
   const checkpoint: { -readonly [Name in keyof Checkpoint]: Checkpoint[Name] } = {
     value: undefined,
-    save: async (value) => {
-      checkpoint.value = toJson(value);
+    save: (value) => {
+      const saving = Promise.resolve().then(() => {
+        checkpoint.value = toJson(value);
+      });
+      // A handler that does not wait for it would end the process.
+      saving.catch((error: unknown) => logSafely(logger, "warn", "A checkpoint was not saved", { error }));
+      return saving;
     },
   };
   const context: RequestContext = {
@@ -72,7 +81,7 @@ export async function runInPlace(
     return await withTimeout(handle(), timeoutMs, stop);
   } finally {
     output.cancel();
-    stop.abort(new LiftError("CANCELLED", { status: 409, message: "The request has ended" }));
+    stop.abort(ENDED);
     await progress.close();
   }
 }

@@ -1,19 +1,24 @@
+import { Readable } from "node:stream";
+import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
+import { jsonLogger, LiftError } from "../../lift/index.ts";
 import type { OutputItem } from "../../store/index.ts";
 import { OutputWriter } from "./output-writer.ts";
 
-function writer() {
+function writer(signal = new AbortController().signal) {
   const items: OutputItem[] = [];
+  const lines: string[] = [];
   const output = new OutputWriter({
     head: { offset: 0, chunks: 0, bytes: 0 },
     gatherMs: 200,
     maxBytes: 16 * 1_024 * 1_024,
-    signal: new AbortController().signal,
+    signal,
     now: () => 0,
+    logger: jsonLogger({ write: (_level, line) => lines.push(line) }),
     append: async (item) => void items.push(item),
     send: async () => {},
   });
-  return { output, items };
+  return { output, items, lines };
 }
 
 describe("`output.from`", () => {
@@ -45,4 +50,95 @@ describe("`output.from`", () => {
       { data: { values: [{ n: 1 }] }, chunks: 2 },
     ]);
   });
+});
+
+describe("a source that yields nothing while the request is stopped", () => {
+  const never = new Promise<never>(() => {});
+
+  it.each<[string, (onCancel: () => void) => AsyncIterable<unknown>]>([
+    ["a web stream", (cancel) => new ReadableStream({ cancel, pull: () => never })],
+    [
+      "a stream of Node",
+      (cancel) =>
+        new Readable({
+          read() {},
+          destroy(_error, done) {
+            cancel();
+            done(null);
+          },
+        }),
+    ],
+    [
+      "an iterable",
+      (cancel) => ({
+        [Symbol.asyncIterator]: () => ({
+          next: () => never,
+          return: async () => {
+            cancel();
+            return { done: true, value: undefined };
+          },
+        }),
+      }),
+    ],
+  ])("is cancelled: %s", async (_, createSource) => {
+    const stop = new AbortController();
+    const { output, lines } = writer(stop.signal);
+    const cancelled = Promise.withResolvers<void>();
+    const writing = output.from(createSource(cancelled.resolve));
+    await turn();
+    stop.abort(new LiftError("CANCELLED"));
+    await expect(writing).rejects.toMatchObject({ code: "CANCELLED" });
+    await cancelled.promise;
+    expect(lines).toEqual([]);
+  });
+
+  it("is not read to its end", async () => {
+    const stop = new AbortController();
+    const { output } = writer(stop.signal);
+    let count = 0;
+    function* empty() {
+      for (;;) {
+        if (++count === 100) stop.abort(new LiftError("CANCELLED"));
+        yield "";
+      }
+    }
+    await expect(output.from(empty())).rejects.toMatchObject({ code: "CANCELLED" });
+    expect(count).toBe(100);
+  });
+});
+
+it("passes on the error of a source, and ends it once", async () => {
+  const { output, items } = writer();
+  async function* broken() {
+    yield "a";
+    throw new Error("broken");
+  }
+  await expect(output.from(broken())).rejects.toThrow("broken");
+  await output.end();
+  expect(items.map(({ data }) => data)).toEqual([{ text: "a" }]);
+});
+
+it("gathers what is written meanwhile, and leaves the event loop to others", async () => {
+  const { output, items } = writer();
+  let turns = 0;
+  let isOver = false;
+  const others = (async () => {
+    for (; !isOver; turns++) await turn();
+  })();
+  for (let n = 0; n < 40_000; n++) await output.write("word ");
+  await output.end();
+  isOver = true;
+  await others;
+  expect(items.map(({ data }) => ("text" in data ? data.text : "")).join("")).toBe("word ".repeat(40_000));
+  // 200,000 characters in items of 4 KB or more.
+  expect(items.length).toBeLessThan(60);
+  expect(turns).toBeGreaterThan(2);
+});
+
+it("logs a refused chunk, and handles the rejection that nobody waits for", async () => {
+  const { output, lines } = writer();
+  const written = output.write("x".repeat(70_000));
+  await turn();
+  expect(lines).toEqual([expect.stringContaining("Output was refused")]);
+  await expect(written).rejects.toMatchObject({ code: "TOO_LARGE" });
 });

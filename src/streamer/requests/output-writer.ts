@@ -1,7 +1,10 @@
-import { LiftError } from "../../lift/index.ts";
+import { setImmediate as turn } from "node:timers/promises";
+import { logSafely } from "../../internal/log-safely.ts";
+import { LiftError, type Logger } from "../../lift/index.ts";
 import { type Json, utf8Length } from "../../protocol/index.ts";
 import type { OutputHead, OutputItem } from "../../store/index.ts";
 import { toJson } from "../schemas.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 /** The output of a request, as its handler writes it. Chunks are gathered, stored, and only then sent. */
 export interface RequestOutput {
@@ -13,7 +16,7 @@ export interface RequestOutput {
   /**
    * Writes a chunk: a text, or any JSON value of at most 65,536 bytes. Texts that follow each other are joined. Resolves when
    * the next chunk may be written: at once while little waits to be stored. Await it, so that a slow store slows the handler.
-   * The handler's end waits for the rest.
+   * The handler's end waits for the rest. Without an `await`, an error is only logged, and its chunk is missing.
    * @throws {LiftError} NOT_JSON, TOO_LARGE, RATE_LIMITED (the output has reached its limit), STORE_FAILED; CANCELLED when
    * the request is not this handler's any more
    * @example
@@ -22,7 +25,8 @@ export interface RequestOutput {
   write(chunk: unknown): Promise<void>;
   /**
    * Writes everything that a source yields: a stream of Node or the web, or any iterable. Bytes are decoded as UTF-8. Splits
-   * text into chunks of about 10,000 UTF-16 code units, and skips empty text. Stops when the request's `signal` aborts.
+   * text into chunks of about 10,000 UTF-16 code units, and skips empty text. Stops when the request's `signal` aborts: cancels
+   * the source, and throws the signal's reason.
    * @example
    * await output.from(response.body);
    */
@@ -52,6 +56,7 @@ interface OutputWriterOptions {
   readonly now: () => number;
   /** Stores an item; rejects with a `LiftError`. */
   readonly append: (item: OutputItem) => Promise<void>;
+  readonly logger: Logger;
   /** Sends a stored item. Never rejects. */
   readonly send: (item: OutputItem) => Promise<void>;
 }
@@ -94,7 +99,25 @@ export class OutputWriter implements RequestOutput {
     return this.#error !== undefined;
   }
 
-  async write(chunk: unknown): Promise<void> {
+  write(chunk: unknown): Promise<void> {
+    return this.#report(this.#write(chunk));
+  }
+
+  from(source: AsyncIterable<unknown> | Iterable<unknown>): Promise<void> {
+    return this.#report(this.#writeAll(source));
+  }
+
+  /** Handles a rejection that the handler may not wait for: it would end the process. */
+  #report(writing: Promise<void>): Promise<void> {
+    const { signal, logger } = this.#options;
+    writing.catch((error: unknown) => {
+      // A handler that was stopped may write on.
+      if (!signal.aborted) logSafely(logger, "warn", "Output was refused", { error });
+    });
+    return writing;
+  }
+
+  async #write(chunk: unknown): Promise<void> {
     this.#assertOpen();
     const value = typeof chunk === "string" ? chunk : toJson(chunk);
     const bytes = utf8Length(JSON.stringify(value));
@@ -116,9 +139,9 @@ export class OutputWriter implements RequestOutput {
     }
   }
 
-  async from(source: AsyncIterable<unknown> | Iterable<unknown>): Promise<void> {
+  async #writeAll(source: AsyncIterable<unknown> | Iterable<unknown>): Promise<void> {
     const decoder = new TextDecoder();
-    for await (const chunk of source) {
+    for await (const chunk of untilAborted(source, this.#options.signal)) {
       const value = chunk instanceof Uint8Array ? decoder.decode(chunk, { stream: true }) : chunk;
       await (typeof value === "string" ? this.#writeText(value) : this.write(value));
     }
@@ -187,17 +210,20 @@ export class OutputWriter implements RequestOutput {
     }
   }
 
-  /** Stores all items that wait now. Its error is thrown by every later call too. */
+  /** Stores the items that wait now; later ones gather. Its error is thrown by every later call too. */
   #store(): Promise<void> {
     this.#storing ??= this.#storeAll().finally(() => {
       this.#storing = undefined;
+      if (this.#waiting.length > 0) this.#schedule();
     });
     return this.#storing;
   }
 
   async #storeAll(): Promise<void> {
     try {
-      for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      for (let left = this.#waiting.length; left > 0; left--) {
+        const next = this.#waiting[0];
+        if (next === undefined) return;
         const item: OutputItem = {
           offset: this.#head.offset + 1,
           data: next.data,
@@ -211,6 +237,8 @@ export class OutputWriter implements RequestOutput {
         this.#waiting.shift();
         this.#sending = this.#sending.then(() => this.#options.send(item));
       }
+      // A store in memory answers within a turn of the event loop, and a handler that writes on would leave no other turn.
+      await turn();
     } catch (error) {
       this.#error = error;
       this.#drop();

@@ -130,6 +130,14 @@ it.each([
   expect(logger.warn).toHaveBeenCalled();
 });
 
+it("drops a message that is no text and cannot be one", async () => {
+  const { progress, sent } = reporter();
+  progress.report(10, Object.create(null));
+  await progress.close();
+  expect(sent).toEqual([{ percentage: 10 }]);
+  expect(logger.warn).toHaveBeenCalledWith("The message of a progress was dropped", expect.anything());
+});
+
 it("shortens a long message", async () => {
   const { progress, sent } = reporter();
   progress.report(50, "x".repeat(5_000));

@@ -42,10 +42,11 @@ export class ProgressReporter {
     if (typeof percentage === "number" && !Number.isNaN(percentage)) {
       this.#percentage = Math.min(100, Math.max(0, percentage));
     }
+    const text = this.#toMessage(message);
     const json = this.#toDetails(details);
     const progress: RequestProgress = {
       percentage: this.#percentage,
-      ...(message === undefined ? {} : { message: String(message).slice(0, MAX_MESSAGE_LENGTH) }),
+      ...(text === undefined ? {} : { message: text }),
       ...(json === undefined ? {} : { details: json }),
     };
     this.#sending.push(progress);
@@ -66,6 +67,17 @@ export class ProgressReporter {
     this.#isClosed = true;
     this.#storing.cancel();
     this.#sending.cancel();
+  }
+
+  /** Any value may come from untyped code. */
+  #toMessage(message: unknown): string | undefined {
+    if (message === undefined) return undefined;
+    try {
+      return String(message).slice(0, MAX_MESSAGE_LENGTH);
+    } catch (error) {
+      logSafely(this.#options.logger, "warn", "The message of a progress was dropped", { error });
+      return undefined;
+    }
   }
 
   #toDetails(details: unknown): Json | undefined {

@@ -106,6 +106,7 @@ export class RequestRun {
       maxBytes: settings.limits.outputBytes,
       signal: this.#stop.signal,
       now,
+      logger: this.#logger,
       append: (item) => this.#append(item),
       send: async (item) => void (await this.#send(outputMessage(request.id, item))),
     });
@@ -150,6 +151,8 @@ export class RequestRun {
       );
       return await this.#complete(result);
     } catch (error) {
+      // What the handler has written counts, unless it was stopped.
+      if (!this.#stop.signal.aborted) await this.#output.end().catch(() => {});
       this.#stop.abort(error);
       // The end names the last offset, which an item on its way to the store would exceed.
       await this.#output.cancel();
@@ -204,8 +207,17 @@ export class RequestRun {
     const { request, checkpoint } = this.#claimed;
     const saved = {
       value: checkpoint,
-      save: async (value: unknown) => {
-        saved.value = await this.#saveCheckpoint(value);
+      save: (value: unknown) => {
+        const saving = this.#saveCheckpoint(value).then((json) => {
+          saved.value = json;
+        });
+        // A handler that does not wait for it would end the process.
+        saving.catch((error: unknown) => {
+          if (!this.#stop.signal.aborted) {
+            logSafely(this.#logger, "warn", "A checkpoint was not saved", { error });
+          }
+        });
+        return saving;
       },
     };
     return {
@@ -380,7 +392,9 @@ export function assertSize(value: unknown, maxBytes: number, subject: string): v
 /** Returns what a store can keep of an error. Details that are no JSON, or too large, are left out. */
 function toFailure(thrown: unknown): RequestFailure {
   const { code, message, details } = clientError(thrown);
-  const failure = { code, message: message.slice(0, MAX_MESSAGE_LENGTH) };
+  // An application may have changed the message of its error to anything.
+  const text = typeof message === "string" ? message : "The request failed";
+  const failure = { code, message: text.slice(0, MAX_MESSAGE_LENGTH) };
   try {
     const json = details === undefined ? undefined : toJson(details);
     const fits = json !== undefined && utf8Length(JSON.stringify(json)) <= MAX_DETAILS_BYTES;

@@ -1,9 +1,13 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import * as z from "zod";
 import { collect, OPEN, type SimulatedClient, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { type AnyContext, LiftError, type Middleware } from "../../lift/index.ts";
 import { type Presence, StoreError } from "../../store/index.ts";
 import { memoryChannelStore } from "../../store/memory/index.ts";
+import { sqliteChannelStore } from "../../store/sqlite/index.ts";
 import type { StreamerOptions } from "../options.ts";
 import type { Streamer } from "../streamer.ts";
 import type { RequestContext, RequestHandler, RequestsOptions } from "./options.ts";
@@ -635,6 +639,35 @@ describe("a stored request", () => {
     expect([await outcome(bob, "1"), await outcome(bob, "2")]).toEqual(["acknowledgment", "RATE_LIMITED"]);
   });
 
+  it.each(["memory", "SQLite"])(
+    "is refused past the limits also when many are sent at once: %s",
+    async (name) => {
+      const folder = mkdtempSync(join(tmpdir(), "lift-ws-limits-"));
+      const sqlite = sqliteChannelStore({ path: join(folder, "requests.db") });
+      onTestFinished(async () => {
+        await sqlite.close();
+        rmSync(folder, { recursive: true });
+      });
+      const store = name === "memory" ? memoryChannelStore() : sqlite;
+      const { streamer, client } = simulate({ limits: { user: 3, tenant: 5 } }, { store, now: Date.now });
+      streamer.request("report", LONG, heldHandler().handler);
+      const clients = await Promise.all(
+        ["ada", "bob", "cy"].map((user) => client(user, { user, tenant: "acme" })),
+      );
+      await Promise.all(
+        clients.flatMap((each) =>
+          Array.from({ length: 20 }, (_, n) => each.send({ id: `r${n}`, action: "report" })),
+        ),
+      );
+      const accepted = clients.map(
+        (each) => each.received().filter(({ type }) => type === "acknowledgment").length,
+      );
+      expect(accepted.reduce((sum, count) => sum + count)).toBe(5);
+      expect(Math.max(...accepted)).toBe(3);
+      await streamer.app.stop();
+    },
+  );
+
   it("reads a large result in pieces", async () => {
     const { streamer, client } = simulate();
     const result = '\u{1F600}ü"\\'.repeat(12_000);
@@ -677,6 +710,18 @@ describe("a stored request", () => {
 });
 
 describe("the output of a stored request", () => {
+  it("has what its handler wrote before it failed", async () => {
+    const { streamer, client } = simulate({ gatherMs: 10_000 });
+    streamer.request("story", { ...LONG, retry: { attempts: 1 } }, async (_, { output }) => {
+      await output.write("once upon");
+      throw new LiftError("BROKEN", { message: "It is broken" });
+    });
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "story" });
+    expect(await ended(ada, "r1")).toMatchObject({ output: 1, error: { code: "BROKEN" } });
+    expect(outputOf(ada, "r1")).toBe("once upon");
+  });
+
   it("reaches its client, and is read whole in one message later", async () => {
     const { streamer, client } = simulate();
     const words = Array.from({ length: 400 }, (_, n) => `word${n} `);
@@ -1073,6 +1118,29 @@ describe("the workers", () => {
       expect(handler).not.toHaveBeenCalled();
     },
   );
+
+  it("survive a handler that waits for none of its writes when its request is cancelled", async () => {
+    const { streamer, client, lines } = simulate();
+    const gate = Promise.withResolvers<void>();
+    const refused = Promise.withResolvers<unknown>();
+    streamer.request("story", LONG, async (_, { output, checkpoint }) => {
+      await gate.promise;
+      void output.write("late");
+      void output.from(["late"]);
+      void checkpoint.save("late");
+      void checkpoint.save(1n);
+      await new Promise(setImmediate);
+      refused.resolve(undefined);
+    });
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "story" });
+    await ada.ask("cancel", { request: "r1" });
+    gate.resolve();
+    // An unhandled rejection would fail the test run.
+    await refused.promise;
+    expect(outputOf(ada, "r1")).toBe("");
+    expect(lines).toEqual([]);
+  });
 
   it("claim a request as they store it, and run what was stored although the answer was lost", async () => {
     const { streamer, client, store } = simulate();
