@@ -192,7 +192,7 @@ function evaluate(samples: Samples, waitingMB: number, runs: number): Findings {
       ...rivals
         .filter(([{ isDurable }]) => isDurable)
         .map(([{ name }, values]) =>
-          atLeast(`requests, of ${name}`, 1, median(samples.requests) / median(values)),
+          atLeast(`requests, of the jobs of ${name}`, 1, median(samples.requests) / median(values)),
         ),
       atMost(`p99 from call to acknowledgment at ${PACE}/s`, 10, median(samples.acknowledged), " ms"),
       atMost("p99 from call to the handler's start", 20, median(samples.started), " ms"),
@@ -219,7 +219,7 @@ function evaluate(samples: Samples, waitingMB: number, runs: number): Findings {
     notes: [
       LIMITS_OFF,
       `SQLite (WAL, synchronous FULL). ${IN_FLIGHT} in flight: a request is stored, acknowledged, claimed, run and completed.`,
-      "Rivals: jobs added and completed by one process, without a client. Redis waits for the disk with `always`, and up to a second later with `everysec`.",
+      "Rivals: jobs added and completed by one process, without a client. With `always`, Redis waits for the disk; with `everysec`, it writes up to a second later.",
       ...missing.map(({ name }) => `Not measured, because its database is not installed: ${name}.`),
       `Output is gathered for ${GATHER_MS} ms. CPU is that of the server, in percent of a core.`,
     ],

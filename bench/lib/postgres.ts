@@ -35,7 +35,11 @@ export async function startPostgres(): Promise<Postgres> {
   const server = spawn(command!, args, { stdio: ["ignore", "ignore", "pipe"] });
   const ended = new Promise<void>((resolve) => server.once("exit", () => resolve()));
   await new Promise<void>((resolve, reject) => {
-    server.stderr.on("data", (text) => String(text).includes("ready to accept") && resolve());
+    let log = "";
+    server.stderr.on("data", (text) => {
+      log += text;
+      if (log.includes("ready to accept")) resolve();
+    });
     server.once("exit", () => reject(new Error("postgres ended before it was ready")));
   });
   return {
@@ -48,12 +52,13 @@ export async function startPostgres(): Promise<Postgres> {
   };
 }
 
-/** The folder of the newest version's commands. */
+/** The folder of the commands of the newest version that has a server. */
 function findCommands(): string | undefined {
   if (!existsSync(VERSIONS)) return undefined;
-  const [newest] = readdirSync(VERSIONS).sort((a, b) => Number(b) - Number(a));
-  const commands = join(VERSIONS, newest ?? "", "bin");
-  return existsSync(join(commands, "initdb")) ? commands : undefined;
+  const newestFirst = readdirSync(VERSIONS).sort((a, b) => Number(b) - Number(a));
+  return newestFirst
+    .map((version) => join(VERSIONS, version, "bin"))
+    .find((commands) => existsSync(join(commands, "initdb")));
 }
 
 function run([command, ...args]: readonly string[]): void {

@@ -9,7 +9,7 @@ const queue = new Queue("bench", { connection });
 const worker = new Worker("bench", async () => null, { connection, concurrency: 32 });
 await Promise.all([queue.waitUntilReady(), worker.waitUntilReady()]);
 
-/** Keeps jobs under way, each the next when one has completed. */
+/** Keeps `inFlight` jobs running: starts the next when one completes. */
 answer("throughput", async ({ ms, inFlight }) => {
   let done = 0;
   let underWay = inFlight;

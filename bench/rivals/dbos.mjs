@@ -8,7 +8,7 @@ const workflow = DBOS.registerWorkflow(async () => null, { name: "noop" });
 DBOS.setConfig({ name: "bench", systemDatabaseUrl: process.argv[2], systemDatabasePoolSize: 32, logger });
 await DBOS.launch();
 
-/** Keeps workflows under way, each the next when one has completed. */
+/** Keeps `inFlight` workflows running: starts the next when one completes. */
 answer("throughput", async ({ ms, inFlight }) => {
   let done = 0;
   let isRunning = true;

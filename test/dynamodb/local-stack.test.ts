@@ -168,7 +168,7 @@ describe("alarms", () => {
     }
   }
 
-  /** Limits functions to one process. */
+  /** Limits functions to one event at a time. */
   function limit(template: Template, ...names: readonly string[]): void {
     for (const name of names) {
       find(template, "AWS::Lambda::Function", `/${name}/`)[0]![1].Properties.ReservedConcurrentExecutions = 1;

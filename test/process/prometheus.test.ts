@@ -3,10 +3,11 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { type AddressInfo, createServer as createSocketServer } from "node:net";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { freePort } from "../../bench/lib/free-port.ts";
 import { prometheusSides, prometheusSource, type SideEvent } from "../../src/rollout/index.ts";
 
 /** Machines without Prometheus skip these tests, because npm does not install it. On Debian: `apt-get install prometheus`. */
@@ -75,15 +76,6 @@ async function startPrometheus(jobs: { readonly [job: string]: readonly string[]
   return `http://${address}`;
 }
 
-async function freePort(): Promise<number> {
-  const server = createSocketServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
 describe.skipIf(!isInstalled)("with a Prometheus server", () => {
   it("reads the events of a window, of all processes of a job", async () => {
     const [a, b, other] = [await serveCounters(), await serveCounters(), await serveCounters()];
@@ -100,8 +92,8 @@ describe.skipIf(!isInstalled)("with a Prometheus server", () => {
       b.sides.record(event({ event: "CONNECT", failed: n % 100 === 0 }));
       other.sides.record(event({ durationMs: 500, failed: true }));
     }
-    // `increase` extrapolates to both ends of the window, by less than one of its scrapes.
-    for (const process of [a, b, other]) await process.scraped(15);
+    // `increase` extrapolates each end of the window by at most 1.1 scrapes, and a busy machine fails some of them.
+    for (const process of [a, b, other]) await process.scraped(40);
     const window = await prometheusSource({ url, labels: { job: "chat" } }).read(from, Date.now(), signal);
     const about = (count: number) => expect.closeTo(count, -Math.log10(0.4 * count));
     expect(window).toEqual({

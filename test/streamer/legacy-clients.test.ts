@@ -122,7 +122,7 @@ it("gives legacy clients the codes that they know", async () => {
   expect(await client.next()).toMatchObject({ error: { code: "INVALID_ACTION" } });
 });
 
-it("knows a legacy client whose connection the original has accepted", async () => {
+it("recognizes a legacy client whose connection the original accepted", async () => {
   const rows = memoryConnectionStore();
   // Reads each row as if the original had written it.
   const get: ConnectionStore["get"] = async (...args) => {

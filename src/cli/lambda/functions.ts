@@ -26,11 +26,26 @@ export interface FunctionSettings {
  */
 export async function assertFunctionFolder(folder: string): Promise<void> {
   const names = readdirSync(folder);
-  if (names.includes(ROUTES_FILE)) await readRoutesFile(join(folder, ROUTES_FILE));
-  else if (!names.includes("router")) {
+  if (names.includes(ROUTES_FILE)) {
+    const { routes, authorizer } = await readRoutesFile(join(folder, ROUTES_FILE));
+    for (const text of [...routes.values(), authorizer]) if (text !== undefined) locate(folder, text);
+  } else if (!names.includes("router")) {
     const message = `${displayPath(folder)} needs a ${ROUTES_FILE} or a folder router with an index.mjs`;
     throw new CliError("USAGE", message);
-  }
+  } else locate(folder, "./router/index.mjs");
+}
+
+/**
+ * Finds the file of a function.
+ * @param text `./router/index.mjs` or `./router/index.mjs#export`
+ * @throws {CliError} USAGE: the file does not exist, or is not in a subfolder
+ */
+function locate(folder: string, text: string): { path: string; name: string; exportName: string } {
+  const { file, exportName = "handler" } = parseReference(text, folder);
+  const path = relative(folder, file).replaceAll(sep, "/");
+  const name = functionName(path);
+  if (name !== path && name !== "..") return { path, name, exportName };
+  throw new CliError("USAGE", `${displayPath(file)} must be in a subfolder of ${displayPath(folder)}`);
 }
 
 /** A folder of Lambda bundles, each in a folder with the function's name. */
@@ -111,17 +126,9 @@ export class FunctionFolder {
     return this.#functionAt(`./${name}/index.mjs`);
   }
 
-  /** @param text `./router/index.mjs` or `./router/index.mjs#export` */
+  /** @param text as for `locate` */
   #functionAt(text: string, routeEnvironment: RouteEnvironment = {}): LambdaFunction {
-    const { file, exportName = "handler" } = parseReference(text, this.#folder);
-    const path = relative(this.#folder, file).replaceAll(sep, "/");
-    const name = functionName(path);
-    if (name === path || name === "..") {
-      throw new CliError(
-        "USAGE",
-        `${displayPath(file)} must be in a subfolder of ${displayPath(this.#folder)}`,
-      );
-    }
+    const { path, name, exportName } = locate(this.#folder, text);
     const key = `${path}#${exportName}${JSON.stringify(routeEnvironment)}`;
     const known = this.#functions.get(key);
     if (known !== undefined) return known;

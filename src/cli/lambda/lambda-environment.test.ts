@@ -11,6 +11,7 @@ it("stops what it has started when the set-up fails", async () => {
   await mkdir(join(directory, ".lift-ws"), { mode: 0o700 });
   await writeFile(join(directory, ".lift-ws/secret"), "too short", { mode: 0o600 });
   await mkdir(join(directory, "functions/router"), { recursive: true });
+  await writeFile(join(directory, "functions/router/index.mjs"), "export const handler = () => {};");
   const settings = {
     folder: join(directory, "functions"),
     environment: {},

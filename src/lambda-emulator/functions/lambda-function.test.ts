@@ -465,6 +465,7 @@ it("leaves neither a frozen process nor one in an endless loop when the parent i
 });
 
 it.each([
+  [{ directory: undefined }, "`directory` is required"],
   [{ name: "" }, "`name` must be a non-empty string; got a string"],
   [{ concurrency: 1.5 }, "`concurrency` must be an integer from 0; got 1.5"],
   [{ processes: 0 }, "`processes` must be an integer from 1; got 0"],

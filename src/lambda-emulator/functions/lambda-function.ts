@@ -26,7 +26,7 @@ export interface LambdaFunctionOptions {
   readonly environment?: { readonly [name: string]: string };
   /** Time limit of an invocation, in ms. Default 30,000; 1 to 900,000. */
   readonly timeoutMs?: number;
-  /** Events at a time; more fail with THROTTLED. Default 1,000, the quota of a new account; minimum 0. */
+  /** Events at a time, waiting ones included; more fail with THROTTLED. Default 1,000, the quota of a new account; minimum 0. */
   readonly concurrency?: number;
   /** Processes at a time. Events beyond them wait until one is free. Default 10; minimum 1. */
   readonly processes?: number;
@@ -49,7 +49,7 @@ export interface LambdaFunctionOptions {
 /** The outcome of an invocation, for metrics. */
 export interface InvocationOutcome {
   readonly outcome: "failed" | "succeeded" | "throttled";
-  /** From the call to the end, with the start of a process, in ms. */
+  /** From the call, or from the end of its wait for a process, to the end, in ms. The start of a process counts. */
   readonly durationMs: number;
 }
 
@@ -87,8 +87,8 @@ const CHECKS: OptionChecks<LambdaFunctionOptions> = {
 
 /**
  * A Lambda function on this machine. Its bundle runs in Node processes of its own with the Lambda Runtime API. Each process
- * handles one event at a time, so overlapping events start more processes, and wait when there are enough. An idle process
- * is frozen.
+ * handles one event at a time, so overlapping events start more processes, up to `processes`, and then wait. An idle process is
+ * frozen.
  * @example
  * const chat = new LambdaFunction({ name: "chat", directory: "dist/lambda/chat" });
  * const gateway = createGateway({ handler: chat.handler });
@@ -153,12 +153,17 @@ export class LambdaFunction {
    */
   async invoke(event: unknown): Promise<unknown> {
     if (this.#stopped) throw this.#stoppedError();
-    const startedAt = performance.now();
+    let startedAt = performance.now();
     let outcome: InvocationOutcome["outcome"] = "failed";
     this.#running++;
     try {
       if (this.#running > this.#concurrency) throw this.#throttledError();
-      const process = this.#idle.pop() ?? (await this.#next());
+      let process = this.#idle.pop() ?? this.#startIfAllowed();
+      if (process === undefined) {
+        process = await this.#waitForProcess();
+        // Lambda's metric has no wait: there, another process starts.
+        startedAt = performance.now();
+      }
       const result = await process.run(JSON.stringify(event));
       outcome = "succeeded";
       return result;
@@ -172,8 +177,8 @@ export class LambdaFunction {
   }
 
   /**
-   * Stops the function. Kills idle processes at once, and the others after their event or after `drainMs`. A second call
-   * waits for the first.
+   * Stops the function. Kills idle processes at once, and the others after their event or after `drainMs`. Waiting events may
+   * still run until then; the rest fail with FUNCTION_STOPPED. A second call waits for the first.
    * @param drainMs time for running events, in ms; default 5,000
    */
   stop({ drainMs = 5_000 }: { readonly drainMs?: number } = {}): Promise<void> {
@@ -196,25 +201,22 @@ export class LambdaFunction {
   }
 
   #stoppedError(): LambdaEmulatorError {
-    return new LambdaEmulatorError(
-      "FUNCTION_STOPPED",
-      `The function ${this.#settings.name} has been stopped`,
-    );
+    return refusal("FUNCTION_STOPPED", `The function ${this.#settings.name} has been stopped`);
   }
 
   #throttledError(): LambdaEmulatorError {
-    const error = new LambdaEmulatorError(
+    return refusal(
       "THROTTLED",
       `Rate Exceeded: ${this.#settings.name} handles at most ${this.#concurrency} events at a time`,
     );
-    // A stack tells nothing about too many events, and a log would repeat it for each of them.
-    error.stack = `${error.name}: ${error.message}`;
-    return error;
+  }
+
+  #startIfAllowed(): FunctionProcess | undefined {
+    return this.#processes.size < this.#maxProcesses ? this.#start() : undefined;
   }
 
   /** @throws {LambdaEmulatorError} FUNCTION_STOPPED */
-  #next(): FunctionProcess | Promise<FunctionProcess> {
-    if (this.#processes.size < this.#maxProcesses) return this.#start();
+  #waitForProcess(): Promise<FunctionProcess> {
     const waiting = Promise.withResolvers<FunctionProcess>();
     this.#waiting.push(waiting);
     return waiting.promise;
@@ -247,4 +249,11 @@ export class LambdaFunction {
     }
     this.#onEnded?.();
   }
+}
+
+/** Its stack would tell nothing about too many events or a stop, and a log would repeat it for each event. */
+function refusal(code: "FUNCTION_STOPPED" | "THROTTLED", message: string): LambdaEmulatorError {
+  const error = new LambdaEmulatorError(code, message);
+  error.stack = `${error.name}: ${message}`;
+  return error;
 }

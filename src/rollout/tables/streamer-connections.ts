@@ -61,7 +61,7 @@ function fromItem(item: Item): Connection | undefined {
     id,
     ...(item.UserID?.S ? { userId: item.UserID.S } : {}),
     ...(item.TenantID?.S ? { tenantId: item.TenantID.S } : {}),
-    // Only legacy clients connect to the original. A row of the new side has its own metadata in `LiftFields`.
+    // Only legacy clients connect to the original. A row that the new side writes has its own metadata in `LiftFields`.
     metadata: { ...metadata, legacyClient: true },
     state: {},
     sourceIp,
