@@ -9,7 +9,7 @@ import { prepareStore, STORES, type StoreName } from "./stores.ts";
 
 const MIN_SECONDS = 15;
 /** Runs for each seeded bug: one run may end before the bug shows. */
-const MAX_RUNS = 3;
+const MAX_RUNS = 5;
 
 const HELP = `npm run check:history -- [--seed n] [--seconds s] [--store ${STORES.join("|")}]
 
