@@ -68,6 +68,7 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     actions: ["fan-out", "live-streams", "membership"],
     requests: ["fan-out", "membership"],
   },
+  "streamer/requests": { output: [] },
   client: {
     connection: ["requests"],
     requests: ["connection"],

@@ -53,7 +53,7 @@ import { readNamespaces } from "./namespaces.ts";
 import { checkNamespaceStores, checkStreamerOptions, type StreamerOptions } from "./options.ts";
 import type { RequestCalls } from "./requests/calls.ts";
 import { createRequests, requestNamespace } from "./requests/create-requests.ts";
-import { OutputHistory } from "./requests/output-history.ts";
+import { OutputHistory } from "./requests/output/history.ts";
 import { identityOf } from "./requests/request-keys.ts";
 import type { SchemaTypes } from "./schemas.ts";
 import { Streamer } from "./streamer.ts";

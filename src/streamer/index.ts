@@ -31,7 +31,7 @@ export type {
   RequestRetry,
   RequestsOptions,
 } from "./requests/options.ts";
-export type { RequestOutput } from "./requests/output-writer.ts";
+export type { RequestOutput } from "./requests/output/writer.ts";
 export type { RunLimits, WorkerEvent } from "./requests/starter.ts";
 export type {
   OwnedRequest,

@@ -6,7 +6,7 @@ import { createResponse } from "../responses.ts";
 import { toJson } from "../schemas.ts";
 import { outputMessage, progressMessage } from "./messages.ts";
 import type { Checkpoint, RequestContext, RequestDefinition, RequestSettings } from "./options.ts";
-import { OutputWriter } from "./output-writer.ts";
+import { OutputWriter } from "./output/writer.ts";
 import { ProgressReporter } from "./progress-reporter.ts";
 import { assertSize, toResult } from "./request-run.ts";
 

@@ -8,7 +8,7 @@ import {
   RETRY_BY_CODE,
 } from "../../protocol/index.ts";
 import type { Json, OutputItem, RequestFailure, RequestProgress, StoredRequest } from "../../store/index.ts";
-import type { CompactItem } from "./output-writer.ts";
+import type { CompactItem } from "./output/writer.ts";
 import { toRequestChannel } from "./request-keys.ts";
 import { type RequestResult, resultFields } from "./results.ts";
 

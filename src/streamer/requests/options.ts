@@ -13,7 +13,7 @@ import { type Json, REQUESTS, type Serialized } from "../../protocol/index.ts";
 import { type BlobStore, MAX_RESULT_BYTES, type RequestStore } from "../../store/index.ts";
 import type { Identity } from "../access.ts";
 import { assertOptions, invalidOption } from "../errors.ts";
-import type { RequestOutput } from "./output-writer.ts";
+import type { RequestOutput } from "./output/writer.ts";
 
 /** How often a request is tried, and how long it waits in between. */
 export interface RequestRetry {

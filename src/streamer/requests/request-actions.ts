@@ -22,7 +22,7 @@ import type { Scope } from "../channel-keys.ts";
 import { awaitStore, storeFailed } from "../errors.ts";
 import { sendResponse } from "../responses.ts";
 import { completeMessage, failureBody, failureMessage } from "./messages.ts";
-import { endOfPiece } from "./output-writer.ts";
+import { endOfPiece } from "./output/writer.ts";
 import type { Processor } from "./processor.ts";
 import { isFinal, keyOf, toRequestKey, toWatched } from "./request-keys.ts";
 import { type RequestResults, resultFields } from "./results.ts";

@@ -22,7 +22,7 @@ import { awaitStore, storeFailed } from "../errors.ts";
 import { toJson } from "../schemas.ts";
 import { completeMessage, failureMessage, outputMessage, progressMessage } from "./messages.ts";
 import type { RequestContext, RequestDefinition, RequestSettings } from "./options.ts";
-import { OutputWriter } from "./output-writer.ts";
+import { OutputWriter } from "./output/writer.ts";
 import { ProgressReporter } from "./progress-reporter.ts";
 import { identityOf, toWatched, type Watched } from "./request-keys.ts";
 import type { RequestResult, RequestResults } from "./results.ts";

@@ -1,4 +1,4 @@
-import { LIMITS } from "../../protocol/index.ts";
+import { LIMITS } from "../../../protocol/index.ts";
 import type {
   HistoryPage,
   HistoryQuery,
@@ -7,12 +7,12 @@ import type {
   RequestKey,
   RequestStore,
   TimeBudget,
-} from "../../store/index.ts";
-import { jsonBytes } from "../messages.ts";
-import type { CompactMessage, ReadableHistory } from "../readable-history.ts";
-import { OUTPUT_EPOCH } from "./messages.ts";
-import { type CompactItem, compactOutput } from "./output-writer.ts";
-import { requestFromChannelKey } from "./request-keys.ts";
+} from "../../../store/index.ts";
+import { jsonBytes } from "../../messages.ts";
+import type { CompactMessage, ReadableHistory } from "../../readable-history.ts";
+import { OUTPUT_EPOCH } from "../messages.ts";
+import { requestFromChannelKey } from "../request-keys.ts";
+import { type CompactItem, compactOutput } from "./writer.ts";
 
 /** Items read from the store at a time: an item may have 64 KiB, and a response has 128 KiB. */
 const ITEMS_PER_READ = 100;

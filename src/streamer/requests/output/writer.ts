@@ -1,10 +1,10 @@
 import { setImmediate as turn } from "node:timers/promises";
-import { logSafely } from "../../internal/log-safely.ts";
-import { untilAborted } from "../../internal/until-aborted.ts";
-import { LiftError, type Logger } from "../../lift/index.ts";
-import { type Json, utf8Length } from "../../protocol/index.ts";
-import type { OutputHead, OutputItem } from "../../store/index.ts";
-import { toJson } from "../schemas.ts";
+import { logSafely } from "../../../internal/log-safely.ts";
+import { LiftError, type Logger } from "../../../lift/index.ts";
+import { type Json, utf8Length } from "../../../protocol/index.ts";
+import type { OutputHead, OutputItem } from "../../../store/index.ts";
+import { toJson } from "../../schemas.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 /** The output of a request, as its handler writes it. Chunks are gathered, stored, and only then sent. */
 export interface RequestOutput {

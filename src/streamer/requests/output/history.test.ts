@@ -1,9 +1,9 @@
 import { describe, expect, it, vi } from "vitest";
-import type { HistoryQuery, OutputItem, OutputPage, StoredMessage } from "../../store/index.ts";
-import { memoryChannelStore } from "../../store/memory/index.ts";
-import { firstOffsetOf } from "../readable-history.ts";
-import { OutputHistory } from "./output-history.ts";
-import { toRequestChannelKey, toRequestKey } from "./request-keys.ts";
+import type { HistoryQuery, OutputItem, OutputPage, StoredMessage } from "../../../store/index.ts";
+import { memoryChannelStore } from "../../../store/memory/index.ts";
+import { firstOffsetOf } from "../../readable-history.ts";
+import { toRequestChannelKey, toRequestKey } from "../request-keys.ts";
+import { OutputHistory } from "./history.ts";
 
 const ADA = { tenantId: "acme", userId: "ada" };
 

@@ -1,9 +1,9 @@
 import { Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
-import { jsonLogger, LiftError } from "../../lift/index.ts";
-import type { OutputItem } from "../../store/index.ts";
-import { OutputWriter } from "./output-writer.ts";
+import { jsonLogger, LiftError } from "../../../lift/index.ts";
+import type { OutputItem } from "../../../store/index.ts";
+import { OutputWriter } from "./writer.ts";
 
 function writer(signal = new AbortController().signal) {
   const items: OutputItem[] = [];
