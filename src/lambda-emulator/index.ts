@@ -19,6 +19,7 @@ export { type FunctionCode, findFunctionCode } from "./template/function-code.ts
 export { isMap, parseText, type Value, type ValueMap } from "./template/parse-text.ts";
 export { readTemplate } from "./template/read-template.ts";
 export {
+  isUnknown,
   type ResolvedResource,
   type ResolvedTemplate,
   resolveTemplate,

@@ -143,4 +143,18 @@ describe("calls", () => {
     await stop();
     expect(vi.getTimerCount()).toBe(0);
   });
+
+  it("come after an interval that is longer than a timer of Node", async () => {
+    vi.useFakeTimers({ now: Date.parse("2026-11-29T08:30:00Z") });
+    const calls: string[] = [];
+    const everyMs = 30 * 86_400_000;
+    const stop = callAll(
+      [{ when: { everyMs }, call: () => calls.push(new Date().toISOString()) }],
+      undefined,
+    );
+    vi.advanceTimersByTime(2 * everyMs + 1_000);
+    expect(calls).toEqual(["2026-12-29T08:30:00.000Z", "2027-01-28T08:30:00.000Z"]);
+    await stop();
+    expect(vi.getTimerCount()).toBe(0);
+  });
 });

@@ -95,6 +95,12 @@ export function callAt({ next }: Cron, call: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
+/** Calls at an interval, in ms. @returns what stops it */
+export function callEvery(everyMs: number, call: () => void): () => void {
+  // `setInterval` takes an interval above LONGEST_TIMER_MS for 1 ms.
+  return callAt({ next: (after) => after + everyMs }, call);
+}
+
 function dayOf(date: Date): Day {
   const last = new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 0)).getUTCDate();
   return { date: date.getUTCDate(), weekday: date.getUTCDay() + 1, last };

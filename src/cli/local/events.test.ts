@@ -8,7 +8,7 @@ import type { StackFunctions } from "./functions.ts";
 import { readStack } from "./stack.ts";
 
 /** Reads the schedules of a stack with this one. */
-function read(properties: string) {
+function read(properties: string, type = "AWS::Scheduler::Schedule") {
   const folder = mkdtempSync(join(tmpdir(), "lift-ws-schedules-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const file = join(folder, "chat.yaml");
@@ -18,7 +18,7 @@ function read(properties: string) {
   Api: { Type: AWS::ApiGatewayV2::Api, Properties: { ProtocolType: WEBSOCKET } }
   Stage: { Type: AWS::ApiGatewayV2::Stage, Properties: { ApiId: !Ref Api, StageName: live } }
   Nightly:
-    Type: AWS::Scheduler::Schedule
+    Type: ${type}
     Properties: { Target: { Arn: tick }, ${properties} }
 `,
   );
@@ -52,4 +52,25 @@ it("refuses a cron that EventBridge refuses, and names the resource and the fiel
   expect(() => read("ScheduleExpression: 'cron(0 25 * * ? *)'")).toThrow(
     /chat\.yaml:4: Nightly: Invalid schedule `cron\(0 25 \* \* \? \*\)`: `25` is not valid for hours: 0 to 23/,
   );
+});
+
+it.each([
+  ["rate(0 minutes)", "the number must be positive"],
+  ["rate(1 minutes)", "expected `1 minute`"],
+  ["rate(2 minute)", "expected `2 minutes`"],
+  ["rate(5 seconds)", "expected cron"],
+  ["rate(1.5 hours)", "expected cron"],
+  ["at(2030-01-01T00:00:00)", "expected cron"],
+  ["hourly", "expected cron"],
+  ["", "expected cron"],
+])("refuses the schedule %s of a rule, and names the resource", (expression, reason) => {
+  expect(() => read(`ScheduleExpression: '${expression}'`, "AWS::Events::Rule")).toThrow(
+    `chat.yaml:4: Nightly: Invalid schedule \`${expression}\`: ${reason}`,
+  );
+});
+
+it("takes a unit in the singular or plural for a schedule of EventBridge Scheduler, but no 0", () => {
+  const [two] = read("ScheduleExpression: rate(2 minute)").schedules;
+  expect(two?.when).toEqual({ everyMs: 120_000 });
+  expect(() => read("ScheduleExpression: rate(0 minute)")).toThrow("the number must be positive");
 });

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import {
   type FilterPattern,
+  isUnknown,
   LambdaEmulatorError,
   pollTableStream,
   type ResolvedResource,
@@ -161,14 +162,30 @@ export function readSchedules(stack: Stack, functions: StackFunctions, terminal:
   });
 }
 
-/** @returns `undefined` for another kind of expression @throws {TemplateError} for an invalid `cron()` */
+/** @returns `undefined` for a time that does not run here @throws {TemplateError} for an expression that EventBridge refuses */
 function readTimes(stack: Stack, rule: ResolvedResource, expression: string): Scheduled["when"] | undefined {
-  const [, amount, unit] = /^rate\((\d+) (minute|hour|day)s?\)$/.exec(expression) ?? [];
-  if (unit !== undefined) return { everyMs: Number(amount) * UNIT_MS[unit as keyof typeof UNIT_MS] };
-  if (!expression.startsWith("cron(")) return undefined;
-  const cron = parseCron(expression);
-  if (typeof cron !== "string") return cron;
-  throw stack.error("TEMPLATE_INVALID", `Invalid schedule \`${expression}\`: ${cron}`, rule);
+  if (isUnknown(expression)) return undefined;
+  const isScheduler = rule.type === "AWS::Scheduler::Schedule";
+  if (isScheduler && expression.startsWith("at(")) return undefined;
+  const times = expression.startsWith("cron(") ? parseCron(expression) : parseRate(expression, isScheduler);
+  if (typeof times !== "string") return times;
+  throw stack.error("TEMPLATE_INVALID", `Invalid schedule \`${expression}\`: ${times}`, rule);
+}
+
+/**
+ * Parses `rate(5 minutes)`.
+ * @param isScheduler EventBridge Scheduler takes a unit in the singular or plural for any number, a rule does not
+ * @returns why it is invalid, if it is
+ * @see https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rate-expressions.html
+ */
+function parseRate(expression: string, isScheduler: boolean): { readonly everyMs: number } | string {
+  const [, amount, unit, plural] = /^rate\((\d+) (minute|hour|day)(s?)\)$/.exec(expression) ?? [];
+  if (unit === undefined) return "expected cron(…), or rate(…) with a number of minutes, hours or days";
+  if (Number(amount) === 0) return "the number must be positive";
+  if (!isScheduler && (Number(amount) === 1) !== (plural === "")) {
+    return `expected \`${amount} ${unit}${plural === "" ? "s" : ""}\``;
+  }
+  return { everyMs: Number(amount) * UNIT_MS[unit as keyof typeof UNIT_MS] };
 }
 
 /** A function that a rule calls. */

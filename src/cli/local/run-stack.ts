@@ -18,7 +18,7 @@ import { Alarms, type Metric } from "./alarms.ts";
 import { readApi, readLimits } from "./api.ts";
 import { serveAwsEndpoint } from "./aws-endpoint.ts";
 import { StackBuckets } from "./buckets.ts";
-import { callAt } from "./cron.ts";
+import { callAt, callEvery } from "./cron.ts";
 import { EventBuses } from "./event-bus.ts";
 import { readSchedules, type Scheduled, startTableStreams } from "./events.ts";
 import { serveFunctionUrls } from "./function-urls.ts";
@@ -234,9 +234,8 @@ export function callAll(
   scheduleMs: number | undefined,
 ): () => Promise<void> {
   const stops = schedules.map(({ when, call }) => {
-    if (scheduleMs === undefined && "next" in when) return callAt(when, call);
-    const timer = setInterval(call, scheduleMs ?? (when as { everyMs: number }).everyMs);
-    return () => clearInterval(timer);
+    if (scheduleMs !== undefined) return callEvery(scheduleMs, call);
+    return "next" in when ? callAt(when, call) : callEvery(when.everyMs, call);
   });
   return async () => {
     for (const stop of stops) stop();

@@ -91,6 +91,11 @@ export function resolveTemplate(template: Template, options: ResolveOptions): Re
 /** Starts the placeholders for references to a resource that does not run on this machine. */
 export const NOT_RUN = "not-run:";
 
+/** Returns whether a text has a value of a resource that does not run on this machine. */
+export function isUnknown(text: string): boolean {
+  return text.includes(NOT_RUN);
+}
+
 /** Bounds the recursion of conditions that name others. */
 const MAX_CONDITIONS = 100;
 
