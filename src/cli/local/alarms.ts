@@ -1,6 +1,7 @@
 import { elapsed } from "../../internal/elapsed.ts";
-import type { ResolvedResource } from "../../lambda-emulator/index.ts";
-import { mapsOf, numberOf, type Stack, textOf } from "./stack.ts";
+import { isUnknown, type ResolvedResource } from "../../lambda-emulator/index.ts";
+import { mapsOf, readInteger, show, textOf } from "./properties.ts";
+import type { Stack } from "./stack.ts";
 
 /** A value that a service or a function reports to CloudWatch. */
 export interface Metric {
@@ -54,7 +55,7 @@ export class Alarms {
     this.#onAlarm = onAlarm;
     this.#now = now;
     for (const each of stack.ofType("AWS::CloudWatch::Alarm")) {
-      const alarm = readAlarm(each);
+      const alarm = readAlarm(stack, each);
       if (alarm === undefined) {
         stack.skip(each.logicalId, "an alarm on an expression");
         continue;
@@ -80,15 +81,22 @@ export class Alarms {
   }
 }
 
-function readAlarm({ logicalId, properties }: ResolvedResource): Alarm | undefined {
+function readAlarm(stack: Stack, resource: ResolvedResource): Alarm | undefined {
+  const { logicalId, properties } = resource;
   const statistic = STATISTICS[textOf(properties, "Statistic") ?? ""];
   const compare = COMPARISONS[textOf(properties, "ComparisonOperator") ?? ""];
-  const threshold = numberOf(properties, "Threshold");
-  if (statistic === undefined || compare === undefined || threshold === undefined) return undefined;
+  const text = textOf(properties, "Threshold");
+  if (statistic === undefined || compare === undefined || text === undefined || isUnknown(text)) {
+    return undefined;
+  }
+  const threshold = text === "" ? Number.NaN : Number(text);
+  if (!Number.isFinite(threshold)) {
+    throw stack.error("TEMPLATE_INVALID", `\`Threshold\` must be a number; got ${show(text)}`, resource);
+  }
   return {
     name: textOf(properties, "AlarmName") ?? logicalId,
     description: textOf(properties, "AlarmDescription") ?? "",
-    periodMs: 1_000 * (numberOf(properties, "Period") ?? 60),
+    periodMs: 1_000 * (readInteger(stack, resource, "Period", [1, 604_800]) ?? 60),
     statistic,
     isBreached: (value) => compare(value, threshold),
     values: [],

@@ -5,7 +5,8 @@ import type { LoadedApp } from "../project/loaded-app.ts";
 import type { RoutesFile } from "../project/routes-file.ts";
 import { functionNameOf, type StackFunctions } from "./functions.ts";
 import { mayInvoke } from "./permissions.ts";
-import { numberOf, type Stack, textOf } from "./stack.ts";
+import { numberOf, textOf } from "./properties.ts";
+import type { Stack } from "./stack.ts";
 
 /** Returns the routes and the authorizer of the stack's API, with the functions behind them. @throws {TemplateError} */
 export function readApi(stack: Stack, functions: StackFunctions): LoadedApp {

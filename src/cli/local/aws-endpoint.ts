@@ -17,8 +17,8 @@ import {
 import type { StackBuckets } from "./buckets.ts";
 import { busNameOf } from "./event-bus.ts";
 import { functionNameOf } from "./functions.ts";
+import { mapsOf } from "./properties.ts";
 import type { Callers, Decision } from "./roles.ts";
-import { mapsOf } from "./stack.ts";
 
 /** The services behind the endpoint. */
 export interface AwsEndpointOptions {

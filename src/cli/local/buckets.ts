@@ -4,8 +4,9 @@ import { crc32 } from "node:zlib";
 import { readCredential, readPresigned, verifyPresigned } from "../../aws/index.ts";
 import { readBody } from "../../internal/read-body.ts";
 import { matchesWildcards, type ResolvedResource, type ValueMap } from "../../lambda-emulator/index.ts";
+import { mapsOf, textOf } from "./properties.ts";
 import type { Callers, Decision } from "./roles.ts";
-import { mapsOf, type Stack, textOf } from "./stack.ts";
+import type { Stack } from "./stack.ts";
 
 /** Largest object, in bytes, because all objects are in memory. S3 takes 5 GB in one PUT. */
 const MAX_OBJECT_BYTES = 100 * 2 ** 20;

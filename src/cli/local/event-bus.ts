@@ -9,7 +9,8 @@ import {
 import type { Terminal } from "../arguments.ts";
 import { createEvent, type RuleTarget, readTargets } from "./events.ts";
 import type { StackFunctions } from "./functions.ts";
-import { type Stack, textOf } from "./stack.ts";
+import { textOf } from "./properties.ts";
+import type { Stack } from "./stack.ts";
 
 /** A rule that passes matching events of a bus to functions. */
 interface EventRule {

@@ -19,7 +19,8 @@ import { functionNameOf, type StackFunctions } from "./functions.ts";
 import { batchMetrics, queueMetrics } from "./metrics.ts";
 import { mayInvoke } from "./permissions.ts";
 import type { Callers } from "./roles.ts";
-import { mapsOf, numberOf, type Stack, textOf } from "./stack.ts";
+import { mapsOf, numberOf, textOf } from "./properties.ts";
+import type { Stack } from "./stack.ts";
 import { type DynamoDBAccessKeys, tableOfStream } from "./tables.ts";
 
 /** What an event source needs to read a stream: https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html */

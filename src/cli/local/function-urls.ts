@@ -6,7 +6,8 @@ import type { ResolvedResource, ValueMap } from "../../lambda-emulator/index.ts"
 import { serveFunctionUrl } from "../project/function-url.ts";
 import { functionNameOf, type StackFunctions } from "./functions.ts";
 import { missingForUrl } from "./permissions.ts";
-import { mapsOf, type Stack, textOf } from "./stack.ts";
+import { mapsOf, textOf } from "./properties.ts";
+import type { Stack } from "./stack.ts";
 
 /** Where function URLs are served. */
 export interface FunctionUrlOptions {

@@ -5,7 +5,7 @@ import { type ApiHosts, LambdaFunction, type ResolvedResource, unzip } from "../
 import type { Metric } from "./alarms.ts";
 import { embeddedMetrics, invocationMetrics } from "./metrics.ts";
 import type { Callers } from "./roles.ts";
-import { mapsOf, numberOf, type Stack, type StackFunction, textOf } from "./stack.ts";
+import type { Stack, StackFunction } from "./stack.ts";
 
 /** What all functions of a stack share. */
 export interface FunctionsOptions {
@@ -22,8 +22,6 @@ export interface FunctionsOptions {
 
 /** Lambda's limit. */
 const LONGEST_TIMEOUT_MS = 900_000;
-/** Lambda's default, in seconds. */
-const DEFAULT_TIMEOUT = 3;
 
 /** The functions of a stack, each in processes of its own. */
 export class StackFunctions {
@@ -93,30 +91,29 @@ export class StackFunctions {
 
   #add(each: StackFunction): void {
     const { resource } = each;
-    const { properties, ref } = resource;
+    const { ref } = resource;
+    const { variables: own, handler, timeoutMs, memoryMB, concurrency } = each.settings;
     const { callers, defaults, overrides, apiHosts, log, onMetric } = this.#options;
-    const [environment] = mapsOf(properties.Environment);
-    const variables = { ...textsOf(environment?.Variables), ...overrides };
+    const variables = { ...own, ...overrides };
     const secret = Object.keys(variables).find((name) => variables[name]!.includes("{{resolve:"));
     if (secret !== undefined) {
       const message = `The variable ${secret} refers to a secret that is not on this machine: set it in an --env-file`;
       throw this.#stack.error("TEMPLATE_PARAMETER", message, resource);
     }
     const { accessKeyId, secretAccessKey } = callers.of(ref);
-    const reserved = numberOf(properties, "ReservedConcurrentExecutions");
     const created = new LambdaFunction({
       name: ref,
       directory: this.#folderOf(each),
-      handler: textOf(properties, "Handler") ?? "index.handler",
+      handler,
       environment: {
         ...defaults,
         ...variables,
         AWS_ACCESS_KEY_ID: accessKeyId,
         AWS_SECRET_ACCESS_KEY: secretAccessKey,
       },
-      timeoutMs: 1_000 * (numberOf(properties, "Timeout") ?? DEFAULT_TIMEOUT),
-      memoryMB: numberOf(properties, "MemorySize") ?? 128,
-      ...(reserved !== undefined && { concurrency: reserved }),
+      timeoutMs,
+      memoryMB,
+      ...(concurrency !== undefined && { concurrency }),
       region: this.#stack.template.stack.region,
       apiHosts,
       sdkFolders: [dirname(this.#stack.template.file), process.cwd()],
@@ -165,8 +162,4 @@ function nameOf({ logicalId, metadata }: ResolvedResource): string {
 export function functionNameOf(text: string): string {
   const [, named] = /:function:([\w-]+)/.exec(text) ?? [];
   return named ?? text.split(":", 1)[0]!;
-}
-
-function textsOf(value: unknown): { [name: string]: string } {
-  return Object.fromEntries(Object.entries(value ?? {}).map(([name, each]) => [name, String(each)]));
 }

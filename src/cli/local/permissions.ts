@@ -1,6 +1,7 @@
 import { matchesWildcards } from "../../lambda-emulator/index.ts";
 import { functionNameOf } from "./functions.ts";
-import { type Stack, textOf } from "./stack.ts";
+import { textOf } from "./properties.ts";
+import type { Stack } from "./stack.ts";
 
 /**
  * Returns whether a service may invoke a function: an AWS::Lambda::Permission allows it.

@@ -82,6 +82,29 @@ it("lists functions that do not run here, whatever their code and role", () => {
   });
 });
 
+it("reads the properties of a function up to Lambda's limits", () => {
+  const value = "a".repeat(4_087);
+  const variables = `Environment: { Variables: { AB: ${value} } }`;
+  const { functions } = read(
+    `${TEMPLATE}      Timeout: '900'\n      MemorySize: 10240\n      ${variables}\n`,
+  );
+  expect(functions[0]!.settings).toEqual({
+    ...{ handler: "index.handler", timeoutMs: 900_000, memoryMB: 10_240, concurrency: undefined },
+    variables: { AB: value },
+  });
+});
+
+it("lists a number of a resource that does not run, and takes the default", () => {
+  const custom = "  Custom: { Type: Custom::Limits, Properties: {} }\n";
+  const { functions, notRun } = read(`${TEMPLATE}      Timeout: !GetAtt Custom.Seconds\n${custom}`);
+  expect(functions[0]!.settings.timeoutMs).toBe(3_000);
+  expect(notRun.get("`Timeout` of a resource that does not run, here the default")).toEqual(["Echo"]);
+});
+
+it("runs a function with an empty list of layers", () => {
+  expect(read(`${TEMPLATE}      Layers: []\n`).functions).toHaveLength(1);
+});
+
 it("knows no policies of a role of another stack, even with a name in the template, and allows its calls", () => {
   const other = "arn:aws:iam::1:role/service/chat-Role";
   const stack = read(TEMPLATE.replace("!GetAtt Role.Arn", other));
@@ -147,6 +170,58 @@ describe("a template that cannot run", () => {
     expect(template).not.toBe(TEMPLATE);
     expect(() => read(template)).toThrow(
       expect.objectContaining({ code: "FAILED", message: expect.stringMatching(message) }),
+    );
+  });
+
+  const CODE = "Code: { ZipFile";
+  it.each([
+    ["Timeout: 0", "`Timeout` must be a whole number from 1 to 900; got 0"],
+    ["Timeout: 901", "`Timeout` must be a whole number from 1 to 900; got 901"],
+    ["Timeout: -1", "`Timeout` must be a whole number from 1 to 900; got -1"],
+    ["Timeout: abc", '`Timeout` must be a whole number from 1 to 900; got "abc"'],
+    ["MemorySize: 0", "`MemorySize` must be a whole number from 128 to 10240; got 0"],
+    ["MemorySize: 64", "`MemorySize` must be a whole number from 128 to 10240; got 64"],
+    ["MemorySize: 129.5", "`MemorySize` must be a whole number from 128 to 10240; got 129.5"],
+    ["MemorySize: abc", '`MemorySize` must be a whole number from 128 to 10240; got "abc"'],
+    [
+      "ReservedConcurrentExecutions: -1",
+      "`ReservedConcurrentExecutions` must be a whole number of 0 or more",
+    ],
+    [
+      "ReservedConcurrentExecutions: 1.5",
+      "`ReservedConcurrentExecutions` must be a whole number of 0 or more",
+    ],
+    [
+      "ReservedConcurrentExecutions: {}",
+      "`ReservedConcurrentExecutions` must be a whole number of 0 or more",
+    ],
+    ["Handler: ''", '`Handler` must be 1 to 128 characters without spaces; got ""'],
+    ["Handler: a b", '`Handler` must be 1 to 128 characters without spaces; got "a b"'],
+    ["FunctionName: a b", 'The function name "a b" must have 1 to 64 letters, digits, - and _'],
+    ["FunctionName: a/../b", 'The function name "a/../b" must have 1 to 64'],
+    [`FunctionName: ${"a".repeat(65)}`, "The function name "],
+    ["Environment: abc", "`Environment` must be a map"],
+    ["Environment: { Variables: abc }", "`Environment.Variables` must be a map"],
+    ["Environment: { Variables: [abc] }", "`Environment.Variables` must be a map"],
+    ["Environment: { Variables: { AB: [a] } }", "The variable `AB` must be a text; got a list"],
+    ["Environment: { Variables: { AB: { a: b } } }", "The variable `AB` must be a text; got a map"],
+    [
+      "Environment: { Variables: { 1-A: b } }",
+      'The name of the variable "1-A" must have two or more letters',
+    ],
+    ["Environment: { Variables: { A: b } }", 'The name of the variable "A" must have two or more letters'],
+    ["Environment: { Variables: { AWS_REGION: b } }", "The variable `AWS_REGION` is reserved by Lambda"],
+    ['Environment: { Variables: { AB: "a\\0b" } }', "The variable `AB` has a NUL character"],
+    [
+      `Environment: { Variables: { AB: ${"a".repeat(4_088)} } }`,
+      "The variables have 4097 bytes as JSON; Lambda's limit is 4096",
+    ],
+  ])("has a function with %s", (properties, message) => {
+    expect(() => read(TEMPLATE.replace(CODE, `${properties}\n      ${CODE}`))).toThrow(
+      expect.objectContaining({
+        code: "FAILED",
+        message: expect.stringContaining(`chat.yaml:14: Echo: ${message}`),
+      }),
     );
   });
 

@@ -3,7 +3,6 @@ import { basename, join, resolve } from "node:path";
 import {
   type FunctionCode,
   findFunctionCode,
-  isMap,
   type Policy,
   type ResolvedResource,
   type ResolvedTemplate,
@@ -12,11 +11,11 @@ import {
   resolveTemplate,
   TemplateError,
   type TemplateErrorCode,
-  type Value,
-  type ValueMap,
 } from "../../lambda-emulator/index.ts";
 import { CliError } from "../errors.ts";
 import { displayPath } from "../project/handlers.ts";
+import { type FunctionSettings, readFunctionSettings } from "./function-settings.ts";
+import { mapsOf, textOf } from "./properties.ts";
 
 /** What is read from a template. */
 export interface StackSettings {
@@ -60,6 +59,7 @@ const RUN = new Set([
 export interface StackFunction {
   readonly resource: ResolvedResource;
   readonly code: FunctionCode;
+  readonly settings: FunctionSettings;
   /** The name of its role. */
   readonly roleName: string;
   /** The role's policies. `undefined`: the role is not in the template, so calls of the function are not checked. */
@@ -136,7 +136,7 @@ export class Stack {
       const role = textOf(resource.properties, "Role");
       if (role === undefined)
         throw this.error("TEMPLATE_INVALID", "The function has no `Role` with an ARN", resource);
-      return [{ resource, code, role }];
+      return [{ resource, code, settings: readFunctionSettings(this, resource), role }];
     });
     const names = functions.flatMap(({ role }) => roles.get(role) ?? []);
     const policies = readRolePolicies(this.template, names);
@@ -156,7 +156,7 @@ export class Stack {
     if (code?.ImageUri !== undefined) return "a function in a container image";
     const runtime = textOf(properties, "Runtime") ?? "no runtime";
     if (!runtime.startsWith("nodejs")) return `a function on ${runtime}`;
-    if (properties.Layers !== undefined) return "a function with layers";
+    if ([properties.Layers ?? []].flat().length > 0) return "a function with layers";
     return findFunctionCode(resource, this.template.file);
   }
 
@@ -209,21 +209,4 @@ export function readTemplateFile<Result>(file: string, read: (text: string, path
 export function stackNameOf(file: string): string {
   const name = basename(file).replace(/(\.template)?\.(json|ya?ml)$/i, "");
   return name.replace(/[^a-zA-Z0-9-]+/g, "-").replace(/^[^a-zA-Z]+/, "") || "stack";
-}
-
-/** Returns a property that must be a text. Numbers and booleans are read as texts, as CloudFormation does. */
-export function textOf(properties: ValueMap, name: string): string | undefined {
-  const value = properties[name];
-  return value === undefined || typeof value === "object" ? undefined : String(value);
-}
-
-/** Returns a property that must be a number. */
-export function numberOf(properties: ValueMap, name: string): number | undefined {
-  const text = textOf(properties, name);
-  return text === undefined || !/^-?\d+(\.\d+)?$/.test(text) ? undefined : Number(text);
-}
-
-/** Returns a property as a list of maps. */
-export function mapsOf(value: Value | undefined): readonly ValueMap[] {
-  return value === undefined ? [] : ([value].flat() as Value[]).filter(isMap);
 }

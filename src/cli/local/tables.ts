@@ -1,6 +1,7 @@
 import type { DynamoDBTables, ResolvedResource } from "../../lambda-emulator/index.ts";
 import { CliError } from "../errors.ts";
-import { mapsOf, type Stack, textOf } from "./stack.ts";
+import { mapsOf, textOf } from "./properties.ts";
+import type { Stack } from "./stack.ts";
 
 const TYPES = ["AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable"];
 
