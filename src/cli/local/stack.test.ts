@@ -225,6 +225,22 @@ describe("a template that cannot run", () => {
     );
   });
 
+  it.each([
+    ["the name of a role", "!Ref Role", '"chat-Role"; use !GetAtt Role.Arn'],
+    ["another name", "teams/shared", '"teams/shared"'],
+    [
+      "the name of a role under another path",
+      "!Sub 'arn:aws:iam::${AWS::AccountId}:role/a/${Role}'",
+      '"arn:aws:iam::000000000000:role/a/chat-Role"; use !GetAtt Role.Arn',
+    ],
+    ["the ARN of something else", "arn:aws:iam::1:user/ada", '"arn:aws:iam::1:user/ada"'],
+    ["a list", "[a]", '["a"]'],
+  ])("has a function with %s in place of a role's ARN", (_, role, got) => {
+    expect(() => read(TEMPLATE.replace("!GetAtt Role.Arn", role))).toThrow(
+      `chat.yaml:14: Echo: \`Role\` must be the ARN of a role; got ${got}`,
+    );
+  });
+
   it("does not exist", () => {
     const file = join(folder, "nowhere.json");
     expect(() => readStack({ file, stackName: "s", region: "r", parameters: {} })).toThrow(

@@ -3,6 +3,7 @@ import { basename, join, resolve } from "node:path";
 import {
   type FunctionCode,
   findFunctionCode,
+  isUnknown,
   type Policy,
   type ResolvedResource,
   type ResolvedTemplate,
@@ -15,7 +16,7 @@ import {
 import { CliError } from "../errors.ts";
 import { displayPath } from "../project/handlers.ts";
 import { type FunctionSettings, readFunctionSettings } from "./function-settings.ts";
-import { mapsOf, textOf } from "./properties.ts";
+import { mapsOf, show, textOf } from "./properties.ts";
 
 /** What is read from a template. */
 export interface StackSettings {
@@ -54,6 +55,9 @@ const RUN = new Set([
   "AWS::S3::Bucket",
   "AWS::Scheduler::Schedule",
 ]);
+
+/** Another account's role may be given. */
+const ROLE_ARN = /^arn:aws[a-z-]*:iam::\d+:role\/[\w+=,.@/-]+$/;
 
 /** A function that runs here, with what is behind its properties. */
 export interface StackFunction {
@@ -133,10 +137,9 @@ export class Stack {
         this.skip(resource.logicalId, code);
         return [];
       }
-      const role = textOf(resource.properties, "Role");
-      if (role === undefined)
-        throw this.error("TEMPLATE_INVALID", "The function has no `Role` with an ARN", resource);
-      return [{ resource, code, settings: readFunctionSettings(this, resource), role }];
+      return [
+        { resource, code, settings: readFunctionSettings(this, resource), role: this.#roleOf(resource) },
+      ];
     });
     const names = functions.flatMap(({ role }) => roles.get(role) ?? []);
     const policies = readRolePolicies(this.template, names);
@@ -147,6 +150,28 @@ export class Stack {
         ? { ...each, roleName: role.split("/").at(-1)!, policies: undefined }
         : { ...each, roleName: own, policies: policies.get(own) };
     });
+  }
+
+  /**
+   * Returns the ARN of a function's role. Lambda takes no name: calls of a function with the name of a role would be those of
+   * an unknown role, which are not checked.
+   */
+  #roleOf(resource: ResolvedResource): string {
+    const { Role: role } = resource.properties;
+    if (role === undefined)
+      throw this.error("TEMPLATE_INVALID", "The function has no `Role` with an ARN", resource);
+    const arn = typeof role === "string" ? role : "";
+    const own = this.ofType("AWS::IAM::Role").find(({ ref }) => ref === arn.split("/").at(-1));
+    // An account has one role of a name, so another path is a mistake.
+    const isElsewhere =
+      ROLE_ARN.test(arn) && (own === undefined || !arn.includes(`:${this.template.stack.accountId}:`));
+    if (arn === own?.attributes.Arn || isElsewhere || isUnknown(arn)) return arn;
+    const remedy = own === undefined ? "" : `; use !GetAtt ${own.logicalId}.Arn`;
+    throw this.error(
+      "TEMPLATE_INVALID",
+      `\`Role\` must be the ARN of a role; got ${show(role)}${remedy}`,
+      resource,
+    );
   }
 
   /** Returns the code of a function, or the reason why it does not run here. */
