@@ -241,6 +241,22 @@ describe("a template that cannot run", () => {
     );
   });
 
+  it.each([
+    [
+      "functions",
+      "AWS::Lambda::Function",
+      "Runtime: python3.13, FunctionName",
+      "lambda:eu-west-1:000000000000:function:one",
+    ],
+    ["tables", "AWS::DynamoDB::Table", "TableName", "dynamodb:eu-west-1:000000000000:table/one"],
+    ["roles", "AWS::IAM::Role", "RoleName", "iam::000000000000:role/one"],
+  ])("has two %s with one name", (_, type, property, arn) => {
+    const resource = (id: string) => `  ${id}: { Type: ${type}, Properties: { ${property}: one } }\n`;
+    expect(() => read(TEMPLATE + resource("First") + resource("Second"))).toThrow(
+      `chat.yaml:21: Second: \`First\` has the same name: arn:aws:${arn}`,
+    );
+  });
+
   it("does not exist", () => {
     const file = join(folder, "nowhere.json");
     expect(() => readStack({ file, stackName: "s", region: "r", parameters: {} })).toThrow(

@@ -83,6 +83,7 @@ export class Stack {
   /** @throws {TemplateError} */
   constructor(template: ResolvedTemplate) {
     this.template = template;
+    this.#assertDistinct();
     this.api = this.#onlyApi();
     this.stage = this.#onlyStage();
     this.functions = this.#readFunctions();
@@ -172,6 +173,21 @@ export class Stack {
       `\`Role\` must be the ARN of a role; got ${show(role)}${remedy}`,
       resource,
     );
+  }
+
+  /** Refuses two resources with one ARN: the service creates the first one only. */
+  #assertDistinct(): void {
+    const owners = new Map<string, string>();
+    for (const resource of this.template.resources) {
+      const { attributes, logicalId } = resource;
+      const arn = attributes.Arn ?? attributes.PolicyArn;
+      if (arn === undefined) continue;
+      const owner = owners.get(arn);
+      if (owner !== undefined) {
+        throw this.error("TEMPLATE_INVALID", `\`${owner}\` has the same name: ${arn}`, resource);
+      }
+      owners.set(arn, logicalId);
+    }
   }
 
   /** Returns the code of a function, or the reason why it does not run here. */
