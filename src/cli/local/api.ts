@@ -1,27 +1,37 @@
-import { type LambdaAuthorizer, type LambdaHandler, MAX_INTEGRATION_TIMEOUT_MS } from "../../apigw/index.ts";
-import type { GatewayOptions } from "../../gateway/index.ts";
-import type { ResolvedResource } from "../../lambda-emulator/index.ts";
+import {
+  type LambdaAuthorizer,
+  type LambdaHandler,
+  MAX_INTEGRATION_TIMEOUT_MS,
+  MAX_ROUTES,
+} from "../../apigw/index.ts";
+import { createGateway, GatewayError, type GatewayOptions } from "../../gateway/index.ts";
+import { isMap, type ResolvedResource } from "../../lambda-emulator/index.ts";
 import type { LoadedApp } from "../project/loaded-app.ts";
 import type { RoutesFile } from "../project/routes-file.ts";
+import { findAuthorizer } from "./authorizer.ts";
 import { functionNameOf, type StackFunctions } from "./functions.ts";
 import { mayInvoke } from "./permissions.ts";
-import { numberOf, textOf } from "./properties.ts";
+import { readInteger, show, textOf } from "./properties.ts";
 import type { Stack } from "./stack.ts";
+
+/** API Gateway's minimum. */
+const LEAST_INTEGRATION_TIMEOUT_MS = 50;
 
 /** Returns the routes and the authorizer of the stack's API, with the functions behind them. @throws {TemplateError} */
 export function readApi(stack: Stack, functions: StackFunctions): LoadedApp {
   const { api, stage, template } = stack;
-  const integrations = new Map(stack.ofApi("Integration").map((each) => [each.ref, each]));
   const { region, accountId, partition } = template.stack;
   const sourceArn = (path: string) =>
     `arn:${partition}:execute-api:${region}:${accountId}:${api.ref}/${path}`;
   const handlers = new Map<string, LambdaHandler>();
   for (const route of stack.ofApi("Route")) {
-    const key = textOf(route.properties, "RouteKey") ?? "";
-    const target = textOf(route.properties, "Target")?.replace(/^integrations\//, "");
-    const integration = integrations.get(target ?? "");
-    const type = integration && textOf(integration.properties, "IntegrationType");
-    if (integration === undefined || type !== "AWS_PROXY") {
+    const key = routeKeyOf(stack, route);
+    if (handlers.has(key)) {
+      throw stack.error("TEMPLATE_INVALID", `Another route has the \`RouteKey\` ${show(key)} too`, route);
+    }
+    const integration = integrationOf(stack, route);
+    const type = textOf(integration.properties, "IntegrationType");
+    if (type !== "AWS_PROXY") {
       stack.skip(route.logicalId, `an integration of the type ${type ?? "none"}`);
       handlers.set(key, failing(`The route ${key} has an integration that lift-ws local does not run`));
       continue;
@@ -30,15 +40,22 @@ export function readApi(stack: Stack, functions: StackFunctions): LoadedApp {
     handlers.set(key, handlerOf(uri, sourceArn(`${stage.ref}/${key}`)));
   }
   if (handlers.size === 0) throw stack.error("TEMPLATE_INVALID", "The WebSocket API has no routes", api);
+  if (handlers.size > MAX_ROUTES) {
+    throw stack.error(
+      "TEMPLATE_INVALID",
+      `The API has ${handlers.size} routes; the quota is ${MAX_ROUTES}`,
+      api,
+    );
+  }
   const authorizer = readAuthorizer();
-  const routeSelectionExpression = textOf(api.properties, "RouteSelectionExpression");
+  const routeSelectionExpression = readRouteSelection(stack);
   const file: RoutesFile = {
     routes: new Map(),
     apiId: api.ref,
     ...(routeSelectionExpression !== undefined && { routeSelectionExpression }),
     routeResponses: routesWithResponse(stack),
     ...(authorizer && { identitySources: authorizer.identitySources }),
-    stageVariables: readVariables(stage),
+    stageVariables: readVariables(stack),
   };
   return { kind: "routes", file, handlers, authorizer: authorizer?.handler };
 
@@ -55,19 +72,48 @@ export function readApi(stack: Stack, functions: StackFunctions): LoadedApp {
   }
 
   function readAuthorizer() {
-    const connect = stack.ofApi("Route").find(({ properties }) => properties.RouteKey === "$connect");
-    const id = connect && textOf(connect.properties, "AuthorizerId");
-    const found = stack.ofApi("Authorizer").find(({ ref }) => ref === id);
-    if (connect !== undefined && textOf(connect.properties, "AuthorizationType") === "AWS_IAM") {
-      stack.skip(connect.logicalId, "authorization by AWS_IAM; anyone may connect here");
-    }
+    const found = findAuthorizer(stack);
     if (found === undefined) return undefined;
-    const uri = textOf(found.properties, "AuthorizerUri") ?? "";
-    return {
-      handler: handlerOf(uri, sourceArn(`authorizers/${found.ref}`)) as unknown as LambdaAuthorizer,
-      identitySources: ([found.properties.IdentitySource ?? []].flat() as unknown[]).map(String),
-    };
+    const { by, identitySources } = found;
+    if (typeof by === "function") return { handler: by, identitySources };
+    const uri = textOf(by.properties, "AuthorizerUri") ?? "";
+    const handler = handlerOf(uri, sourceArn(`authorizers/${by.ref}`)) as unknown as LambdaAuthorizer;
+    return { handler, identitySources };
   }
+}
+
+function routeKeyOf(stack: Stack, route: ResolvedResource): string {
+  const key = textOf(route.properties, "RouteKey");
+  if (key) return key;
+  const message = `\`RouteKey\` must be a text; got ${show(route.properties.RouteKey)}`;
+  throw stack.error("TEMPLATE_INVALID", message, route);
+}
+
+/** @throws {TemplateError} for a route that API Gateway could not call */
+function integrationOf(stack: Stack, route: ResolvedResource): ResolvedResource {
+  const { Target: target } = route.properties;
+  const found = stack.ofApi("Integration").find(({ ref }) => target === `integrations/${ref}`);
+  if (found !== undefined) return found;
+  const message = `\`Target\` must be integrations/<the Ref of an integration of the API>; got ${show(target)}`;
+  throw stack.error("TEMPLATE_INVALID", message, route);
+}
+
+function readRouteSelection(stack: Stack): string | undefined {
+  const { RouteSelectionExpression: expression } = stack.api.properties;
+  if (expression === undefined) return undefined;
+  if (typeof expression !== "string") {
+    const message = `\`RouteSelectionExpression\` must be a text; got ${show(expression)}`;
+    throw stack.error("TEMPLATE_INVALID", message, stack.api);
+  }
+  try {
+    // Only the gateway knows its paths.
+    createGateway({ handler: () => Promise.resolve({}), routeSelectionExpression: expression });
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    // The message names the expression, and the option of the gateway.
+    throw stack.error("TEMPLATE_INVALID", error.message.replace("`routeS", "`RouteS"), stack.api);
+  }
+  return expression;
 }
 
 /**
@@ -77,7 +123,11 @@ export function readApi(stack: Stack, functions: StackFunctions): LoadedApp {
 export function readLimits(stack: Stack): GatewayOptions["limits"] & object {
   const limits = stack.ofApi("Integration").map((each) => ({
     each,
-    ms: numberOf(each.properties, "TimeoutInMillis") ?? MAX_INTEGRATION_TIMEOUT_MS,
+    ms:
+      readInteger(stack, each, "TimeoutInMillis", [
+        LEAST_INTEGRATION_TIMEOUT_MS,
+        MAX_INTEGRATION_TIMEOUT_MS,
+      ]) ?? MAX_INTEGRATION_TIMEOUT_MS,
   }));
   const integrationTimeoutMs = Math.max(...limits.map(({ ms }) => ms));
   for (const { each, ms } of limits) {
@@ -97,9 +147,19 @@ function routesWithResponse(stack: Stack): string[] {
     .filter((key) => key !== undefined);
 }
 
-function readVariables({ properties }: ResolvedResource): { [name: string]: string } {
-  const variables = Object.entries(properties.StageVariables ?? {});
-  return Object.fromEntries(variables.map(([name, value]) => [name, String(value)]));
+function readVariables(stack: Stack): { [name: string]: string } {
+  const { stage } = stack;
+  const { StageVariables: variables = {} } = stage.properties;
+  if (!isMap(variables)) throw stack.error("TEMPLATE_INVALID", "`StageVariables` must be a map", stage);
+  for (const [name, value] of Object.entries(variables)) {
+    if (typeof value !== "object") continue;
+    throw stack.error(
+      "TEMPLATE_INVALID",
+      `The stage variable \`${name}\` must be a text; got ${show(value)}`,
+      stage,
+    );
+  }
+  return Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, String(value)]));
 }
 
 function failing(message: string): LambdaHandler {

@@ -59,6 +59,9 @@ const RUN = new Set([
 /** Another account's role may be given. */
 const ROLE_ARN = /^arn:aws[a-z-]*:iam::\d+:role\/[\w+=,.@/-]+$/;
 
+/** A stage that API Gateway accepts. */
+const STAGE_NAME = /^(?:[a-zA-Z0-9_-]{1,128}|\$default)$/;
+
 /** A function that runs here, with what is behind its properties. */
 export interface StackFunction {
   readonly resource: ResolvedResource;
@@ -217,6 +220,15 @@ export class Stack {
     const [stage, ...others] = this.ofApi("Stage");
     if (stage === undefined) throw this.error("TEMPLATE_INVALID", "The WebSocket API has no stage", this.api);
     for (const { logicalId } of others) this.skip(logicalId, "a second stage");
+    const { StageName: name } = stage.properties;
+    if (!STAGE_NAME.test(textOf(stage.properties, "StageName") ?? "")) {
+      const message = `\`StageName\` must have 1 to 128 letters, digits, _ and -; got ${show(name)}`;
+      throw this.error("TEMPLATE_INVALID", message, stage);
+    }
+    if (name === "healthz") {
+      const message = "The stage `healthz` cannot run here, because the gateway answers /healthz itself";
+      throw this.error("TEMPLATE_UNSUPPORTED", message, stage);
+    }
     return stage;
   }
 }
