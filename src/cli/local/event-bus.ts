@@ -78,14 +78,15 @@ function readRule(
     stack.skip(logicalId, "a rule that is off");
     return [];
   }
+  let matches: EventRule["matches"];
   try {
-    const matches = createFilter(properties.EventPattern as unknown as FilterPattern);
-    return [{ bus: busNameOf(properties), matches, targets: readTargets(stack, rule, functions, terminal) }];
+    matches = createFilter(properties.EventPattern as unknown as FilterPattern);
   } catch (error) {
     if (!(error instanceof LambdaEmulatorError)) throw error;
     stack.skip(logicalId, "an event pattern with other rules than a value, `prefix` or `exists`");
     return [];
   }
+  return [{ bus: busNameOf(properties), matches, targets: readTargets(stack, rule, functions, terminal) }];
 }
 
 function parseDetail(text: string): ValueMap | undefined {

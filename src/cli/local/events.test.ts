@@ -3,12 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { expect, it, onTestFinished } from "vitest";
-import { readSchedules } from "./events.ts";
+import { readEventSources, readSchedules } from "./events.ts";
 import type { StackFunctions } from "./functions.ts";
+import { Callers } from "./roles.ts";
 import { readStack } from "./stack.ts";
 
-/** Reads the schedules of a stack with this one. */
-function read(properties: string, type = "AWS::Scheduler::Schedule") {
+const functions = { find: () => ({}) } as unknown as StackFunctions;
+
+/** Reads a stack with more resources. */
+function readTemplate(resources: string) {
   const folder = mkdtempSync(join(tmpdir(), "lift-ws-schedules-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const file = join(folder, "chat.yaml");
@@ -17,13 +20,17 @@ function read(properties: string, type = "AWS::Scheduler::Schedule") {
     `Resources:
   Api: { Type: AWS::ApiGatewayV2::Api, Properties: { ProtocolType: WEBSOCKET } }
   Stage: { Type: AWS::ApiGatewayV2::Stage, Properties: { ApiId: !Ref Api, StageName: live } }
-  Nightly:
+${resources}`,
+  );
+  return readStack({ file, stackName: "chat", region: "us-east-1", parameters: {} });
+}
+
+/** Reads the schedules of a stack with this one. */
+function read(properties: string, type = "AWS::Scheduler::Schedule") {
+  const stack = readTemplate(`  Nightly:
     Type: ${type}
     Properties: { Target: { Arn: tick }, ${properties} }
-`,
-  );
-  const stack = readStack({ file, stackName: "chat", region: "us-east-1", parameters: {} });
-  const functions = { find: () => ({}) } as unknown as StackFunctions;
+`);
   const terminal = { stdout: new PassThrough(), stderr: new PassThrough() };
   const schedules = readSchedules(stack, functions, terminal);
   return { schedules, notRun: Object.fromEntries(stack.notRun) };
@@ -73,4 +80,78 @@ it("takes a unit in the singular or plural for a schedule of EventBridge Schedul
   const [two] = read("ScheduleExpression: rate(2 minute)").schedules;
   expect(two?.when).toEqual({ everyMs: 120_000 });
   expect(() => read("ScheduleExpression: rate(0 minute)")).toThrow("the number must be positive");
+});
+
+it("refuses the input of a target that is not JSON", () => {
+  expect(() => read("ScheduleExpression: rate(1 hour), Targets: [{ Arn: tick, Input: '{' }]")).toThrow(
+    'chat.yaml:4: Nightly: The `Input` of a target must be JSON; got "{"',
+  );
+});
+
+/** Reads the event source of a stack, after the properties that it always has. */
+function readSource(properties: string) {
+  const stack = readTemplate(`  Table:
+    Type: AWS::DynamoDB::Table
+    Properties: { StreamSpecification: { StreamViewType: NEW_IMAGE } }
+  Handler:
+    Type: AWS::Lambda::Function
+    Properties: { Runtime: nodejs24.x, Role: 'arn:aws:iam::1:role/other', Code: { ZipFile: '' } }
+  Source:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties: { EventSourceArn: !GetAtt Table.StreamArn, FunctionName: !Ref Handler, ${properties} }
+`);
+  return readEventSources(stack, functions, new Callers(stack));
+}
+
+const LATEST = "StartingPosition: LATEST";
+
+it("reads an event source up to Lambda's limits", () => {
+  const limits =
+    "BatchSize: 10000, MaximumBatchingWindowInSeconds: '300', MaximumRetryAttempts: 0, MaximumRecordAgeInSeconds: 60";
+  const filter = `FilterCriteria: { Filters: [{ Pattern: '{"eventName":["INSERT"]}' }] }`;
+  const [source] = readSource(`${LATEST}, ${limits}, ${filter}`);
+  expect(source).toMatchObject({ tableName: "chat-Table", functionName: "chat-Handler" });
+  expect(source?.settings).toEqual({
+    ...{ startingPosition: "LATEST", batchSize: 10_000, batchWindowMs: 300_000, maxRetries: 0 },
+    ...{ maxRecordAgeMs: 60_000, bisectOnError: false, reportBatchItemFailures: false },
+    filter: { eventName: ["INSERT"] },
+  });
+});
+
+it("reads -1 as no limit of retries and of the age", () => {
+  const [source] = readSource(`${LATEST}, MaximumRetryAttempts: -1, MaximumRecordAgeInSeconds: -1`);
+  expect(Object.keys(source!.settings)).not.toContain("maxRetries");
+  expect(Object.keys(source!.settings)).not.toContain("maxRecordAgeMs");
+});
+
+it.each([
+  ["BatchSize: 1", "`StartingPosition` must be TRIM_HORIZON or LATEST; got nothing"],
+  ["StartingPosition: X", '`StartingPosition` must be TRIM_HORIZON or LATEST; got "X"'],
+  [`${LATEST}, BatchSize: 0`, "`BatchSize` must be a whole number from 1 to 10000; got 0"],
+  [`${LATEST}, BatchSize: 10001`, "`BatchSize` must be a whole number from 1 to 10000; got 10001"],
+  [`${LATEST}, BatchSize: abc`, '`BatchSize` must be a whole number from 1 to 10000; got "abc"'],
+  [`${LATEST}, MaximumBatchingWindowInSeconds: 301`, "`MaximumBatchingWindowInSeconds` must be a whole"],
+  [`${LATEST}, MaximumRetryAttempts: -2`, "`MaximumRetryAttempts` must be a whole number from -1 to 10000"],
+  [
+    `${LATEST}, MaximumRecordAgeInSeconds: 59`,
+    "`MaximumRecordAgeInSeconds` must be -1, or 60 or more; got 59",
+  ],
+  [`${LATEST}, ParallelizationFactor: 11`, "`ParallelizationFactor` must be a whole number from 1 to 10"],
+  [`${LATEST}, TumblingWindowInSeconds: 901`, "`TumblingWindowInSeconds` must be a whole number from 0"],
+  [`${LATEST}, FilterCriteria: a`, "`FilterCriteria` must have a list of `Filters`"],
+  [`${LATEST}, FilterCriteria: { Filters: [a] }`, "`FilterCriteria` must have a list of `Filters`"],
+  [
+    `${LATEST}, FilterCriteria: { Filters: [{ Pattern: '{' }] }`,
+    'The `Pattern` of a filter must be a JSON object; got "{"',
+  ],
+  [
+    `${LATEST}, FilterCriteria: { Filters: [{}] }`,
+    "The `Pattern` of a filter must be a JSON object; got nothing",
+  ],
+  [
+    `${LATEST}, FilterCriteria: { Filters: [{ Pattern: '{"a":[{"numeric":[">",1]}]}' }] }`,
+    "The filter does not run here: `filter` must have a list of values, { prefix } or { exists }",
+  ],
+])("refuses an event source with %s, and names it", (properties, message) => {
+  expect(() => readSource(properties)).toThrow(`chat.yaml:10: Source: ${message}`);
 });

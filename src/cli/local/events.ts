@@ -1,6 +1,9 @@
 import { randomUUID } from "node:crypto";
+import { isRecord } from "../../internal/options.ts";
 import {
+  createFilter,
   type FilterPattern,
+  isMap,
   isUnknown,
   LambdaEmulatorError,
   pollTableStream,
@@ -18,26 +21,61 @@ import { type Cron, parseCron } from "./cron.ts";
 import { functionNameOf, type StackFunctions } from "./functions.ts";
 import { batchMetrics, queueMetrics } from "./metrics.ts";
 import { mayInvoke } from "./permissions.ts";
+import { mapsOf, readInteger, show, textOf } from "./properties.ts";
 import type { Callers } from "./roles.ts";
-import { mapsOf, numberOf, textOf } from "./properties.ts";
 import type { Stack } from "./stack.ts";
 import { type DynamoDBAccessKeys, tableOfStream } from "./tables.ts";
 
 /** What an event source needs to read a stream: https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html */
 const STREAM_ACTIONS = ["DescribeStream", "GetRecords", "GetShardIterator"];
 
+/** A table stream that a function receives. */
+export interface EventSource {
+  readonly resource: ResolvedResource;
+  readonly tableName: string;
+  readonly functionName: string;
+  readonly settings: ReturnType<typeof readSource>;
+}
+
 /** What the streams of a stack are read with. */
 export interface StreamOptions {
   readonly functions: StackFunctions;
-  readonly callers: Callers;
   readonly access: DynamoDBAccessKeys;
   readonly terminal: Terminal;
   readonly onMetric: (metric: Metric) => void;
 }
 
-/** Passes the records of the stack's table streams to its functions. @throws {TemplateError}; {CliError} FAILED */
-export async function startTableStreams(stack: Stack, options: StreamOptions): Promise<TableStreamPoller[]> {
-  const { functions, callers, access, terminal, onMetric } = options;
+/** Returns the event sources that run here. @throws {TemplateError} */
+export function readEventSources(stack: Stack, functions: StackFunctions, callers: Callers): EventSource[] {
+  return stack.ofType("AWS::Lambda::EventSourceMapping").flatMap((resource) => {
+    const { properties, logicalId } = resource;
+    const arn = textOf(properties, "EventSourceArn") ?? "";
+    const table = tableOfStream(stack, arn);
+    const functionName = functionNameOf(textOf(properties, "FunctionName") ?? "");
+    const found = functions.find(functionName);
+    if (table === undefined || found === undefined || textOf(properties, "Enabled") === "false") {
+      const off =
+        found === undefined
+          ? "an event source of a function that does not run"
+          : "an event source that is off";
+      stack.skip(logicalId, table === undefined ? `an event source ${arn}` : off);
+      return [];
+    }
+    const settings = readSource(stack, resource);
+    const { accessKeyId } = callers.of(functionName);
+    const requests = STREAM_ACTIONS.map((action) => ({ action: `dynamodb:${action}`, resource: arn }));
+    const decision = callers.decide(accessKeyId, ...requests);
+    // The service refuses to create such a mapping.
+    if (!decision.allowed) throw stack.error("POLICY_INVALID", decision.reason, resource);
+    return [{ resource, tableName: table.ref, functionName, settings }];
+  });
+}
+
+/** Passes the records of table streams to functions. @throws {CliError} FAILED */
+export async function startTableStreams(
+  sources: readonly EventSource[],
+  { functions, access, terminal, onMetric }: StreamOptions,
+): Promise<TableStreamPoller[]> {
   const log = (error: unknown) => logError(error, terminal.stderr);
   const pollers: TableStreamPoller[] = [];
   const letters = new Map<string, number>();
@@ -49,40 +87,22 @@ export async function startTableStreams(stack: Stack, options: StreamOptions): P
     letters.set(queue, (letters.get(queue) ?? 0) + 1);
     for (const metric of queueMetrics(queue, letters.get(queue)!)) onMetric(metric);
   };
-  for (const source of stack.ofType("AWS::Lambda::EventSourceMapping")) {
-    const { properties } = source;
-    const arn = textOf(properties, "EventSourceArn") ?? "";
-    const table = tableOfStream(stack, arn);
-    const name = functionNameOf(textOf(properties, "FunctionName") ?? "");
-    const found = functions.find(name);
-    if (table === undefined || found === undefined || textOf(properties, "Enabled") === "false") {
-      const off =
-        found === undefined
-          ? "an event source of a function that does not run"
-          : "an event source that is off";
-      stack.skip(source.logicalId, table === undefined ? `an event source ${arn}` : off);
-      continue;
-    }
-    const { accessKeyId } = callers.of(name);
-    const requests = STREAM_ACTIONS.map((action) => ({ action: `dynamodb:${action}`, resource: arn }));
-    const decision = callers.decide(accessKeyId, ...requests);
-    // The service refuses to create such a mapping.
-    if (!decision.allowed) throw stack.error("POLICY_INVALID", decision.reason, source);
+  for (const { resource, tableName, functionName, settings } of sources) {
     pollers.push(
       await openStream({
-        ...readSource(stack, source),
+        ...settings,
         ...access,
-        tableName: table.ref,
+        tableName,
         handler(event: TableStreamEvent) {
-          for (const metric of batchMetrics(name, event, Date.now())) onMetric(metric);
-          return functions.invoke(name, event).catch((error: unknown) => {
+          for (const metric of batchMetrics(functionName, event, Date.now())) onMetric(metric);
+          return functions.invoke(functionName, event).catch((error: unknown) => {
             log(error);
             throw error;
           });
         },
         onFailure({ condition, records }) {
           log(`Discarded ${records.length} records: ${condition}`);
-          sendToQueue(source);
+          sendToQueue(resource);
         },
         onError: log,
       }),
@@ -100,29 +120,85 @@ async function openStream(options: Parameters<typeof pollTableStream>[0]): Promi
   }
 }
 
+/** Lambda's limits: https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html */
+const BATCH_SIZE = [1, 10_000] as const;
+const WINDOW_SECONDS = [0, 300] as const;
+/** -1 is no limit. */
+const RETRIES = [-1, 10_000] as const;
+const AGE_SECONDS = [-1, 604_800] as const;
+const LEAST_AGE_SECONDS = 60;
+const PARALLEL_BATCHES = [1, 10] as const;
+const TUMBLING_SECONDS = [0, 900] as const;
+/** Table streams are not read from a time. */
+const POSITIONS = ["TRIM_HORIZON", "LATEST"] as const;
+
 function readSource(stack: Stack, source: ResolvedResource) {
   const { properties } = source;
-  const [filter, ...others] = mapsOf(mapsOf(properties.FilterCriteria)[0]?.Filters);
-  if (others.length > 0)
-    throw stack.error("TEMPLATE_UNSUPPORTED", "One filter of an event source is run here", source);
-  const seconds = (name: string) => {
-    const value = numberOf(properties, name);
-    // -1 is no limit.
-    return value === undefined || value < 0 ? undefined : 1_000 * value;
-  };
-  const retries = numberOf(properties, "MaximumRetryAttempts");
-  const [window, age] = [seconds("MaximumBatchingWindowInSeconds"), seconds("MaximumRecordAgeInSeconds")];
+  const fail = (message: string) => stack.error("TEMPLATE_INVALID", message, source);
+  const startingPosition = POSITIONS.find((each) => each === properties.StartingPosition);
+  if (startingPosition === undefined) {
+    throw fail(
+      `\`StartingPosition\` must be ${POSITIONS.join(" or ")}; got ${show(properties.StartingPosition)}`,
+    );
+  }
+  const window = readInteger(stack, source, "MaximumBatchingWindowInSeconds", WINDOW_SECONDS);
+  const retries = readInteger(stack, source, "MaximumRetryAttempts", RETRIES);
+  const age = readInteger(stack, source, "MaximumRecordAgeInSeconds", AGE_SECONDS);
+  if (age !== undefined && age !== -1 && age < LEAST_AGE_SECONDS) {
+    throw fail(`\`MaximumRecordAgeInSeconds\` must be -1, or ${LEAST_AGE_SECONDS} or more; got ${age}`);
+  }
+  // Batches of a shard follow each other here: the order is that of the service, and only the pace differs.
+  readInteger(stack, source, "ParallelizationFactor", PARALLEL_BATCHES);
+  if ((readInteger(stack, source, "TumblingWindowInSeconds", TUMBLING_SECONDS) ?? 0) > 0) {
+    stack.skip(source.logicalId, "the tumbling window of an event source");
+  }
   const responses = [properties.FunctionResponseTypes ?? []].flat() as Value[];
+  const filter = readFilter(stack, source);
   return {
-    startingPosition: textOf(properties, "StartingPosition") as "TRIM_HORIZON" | "LATEST",
-    batchSize: numberOf(properties, "BatchSize") ?? 100,
-    ...(window !== undefined && { batchWindowMs: window }),
-    ...(age !== undefined && { maxRecordAgeMs: age }),
+    startingPosition,
+    batchSize: readInteger(stack, source, "BatchSize", BATCH_SIZE) ?? 100,
+    ...(window !== undefined && { batchWindowMs: 1_000 * window }),
+    ...(age !== undefined && age >= 0 && { maxRecordAgeMs: 1_000 * age }),
     ...(retries !== undefined && retries >= 0 && { maxRetries: retries }),
     bisectOnError: textOf(properties, "BisectBatchOnFunctionError") === "true",
     reportBatchItemFailures: responses.includes("ReportBatchItemFailures"),
-    ...(filter && { filter: JSON.parse(textOf(filter, "Pattern") ?? "{}") as FilterPattern }),
+    ...(filter && { filter }),
   };
+}
+
+/** Returns the filter of an event source. Without it the function would receive all records. */
+function readFilter(stack: Stack, source: ResolvedResource): FilterPattern | undefined {
+  const { FilterCriteria: criteria = {} } = source.properties;
+  const filters = isMap(criteria) ? (criteria.Filters ?? []) : undefined;
+  if (!Array.isArray(filters) || !filters.every(isMap)) {
+    throw stack.error("TEMPLATE_INVALID", "`FilterCriteria` must have a list of `Filters`", source);
+  }
+  const [filter, ...others] = filters as ValueMap[];
+  if (others.length > 0)
+    throw stack.error("TEMPLATE_UNSUPPORTED", "One filter of an event source is run here", source);
+  if (filter === undefined) return undefined;
+  const text = textOf(filter, "Pattern");
+  const pattern = text === undefined ? undefined : parseJson(text);
+  if (!isRecord(pattern)) {
+    const message = `The \`Pattern\` of a filter must be a JSON object; got ${show(filter.Pattern)}`;
+    throw stack.error("TEMPLATE_INVALID", message, source);
+  }
+  try {
+    createFilter(pattern as FilterPattern);
+  } catch (error) {
+    if (!(error instanceof LambdaEmulatorError)) throw error;
+    throw stack.error("TEMPLATE_UNSUPPORTED", `The filter does not run here: ${error.message}`, source);
+  }
+  return pattern as FilterPattern;
+}
+
+/** @returns `undefined` for a text that is not JSON */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A function that is called at an interval, or at the times of an expression. */
@@ -218,6 +294,13 @@ export function readTargets(
       rule.type === "AWS::Scheduler::Schedule" ||
       mayInvoke(stack, name, "events.amazonaws.com", attributes.Arn!);
     const input = textOf(target, "Input");
+    if (input !== undefined && parseJson(input) === undefined) {
+      throw stack.error(
+        "TEMPLATE_INVALID",
+        `The \`Input\` of a target must be JSON; got ${show(input)}`,
+        rule,
+      );
+    }
     const call = (event: unknown) => {
       if (isAllowed) functions.invoke(name, input === undefined ? event : JSON.parse(input)).catch(log);
       else

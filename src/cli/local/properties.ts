@@ -20,12 +20,6 @@ export function textOf(properties: ValueMap, name: string): string | undefined {
   return value === undefined || typeof value === "object" ? undefined : String(value);
 }
 
-/** Returns a property that must be a number. */
-export function numberOf(properties: ValueMap, name: string): number | undefined {
-  const text = textOf(properties, name);
-  return text === undefined || !/^-?\d+(\.\d+)?$/.test(text) ? undefined : Number(text);
-}
-
 /** Returns a property as a list of maps. */
 export function mapsOf(value: Value | undefined): readonly ValueMap[] {
   return value === undefined ? [] : ([value].flat() as Value[]).filter(isMap);

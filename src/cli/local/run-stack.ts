@@ -20,7 +20,7 @@ import { serveAwsEndpoint } from "./aws-endpoint.ts";
 import { StackBuckets } from "./buckets.ts";
 import { callAt, callEvery } from "./cron.ts";
 import { EventBuses } from "./event-bus.ts";
-import { readSchedules, type Scheduled, startTableStreams } from "./events.ts";
+import { readEventSources, readSchedules, type Scheduled, startTableStreams } from "./events.ts";
 import { serveFunctionUrls } from "./function-urls.ts";
 import { StackFunctions } from "./functions.ts";
 import { eventMetrics } from "./metrics.ts";
@@ -91,17 +91,8 @@ export async function runStack(
   async function start() {
     const callers = new Callers(stack);
     const { region, accountId, partition } = stack.template.stack;
-    const dynamoDBEndpoint =
-      settings.dynamoDBEndpoint ?? (hasTables(stack) ? await startDatabase() : undefined);
-    const access = {
-      // Without tables nothing uses it.
-      endpoint: dynamoDBEndpoint ?? "",
-      region,
-      credentials: {
-        accessKeyId: DUMMY_CREDENTIALS.AWS_ACCESS_KEY_ID,
-        secretAccessKey: DUMMY_CREDENTIALS.AWS_SECRET_ACCESS_KEY,
-      },
-    };
+    // Known when the whole template has been read: a refusal then comes before DynamoDB Local starts.
+    let dynamoDBEndpoint: string | undefined;
     const onError = (error: unknown) => logError(error, terminal.stderr);
     const alarms = new Alarms(stack, onError);
     const onMetric = (metric: Metric) => alarms.record(metric);
@@ -118,7 +109,9 @@ export async function runStack(
       buckets,
       tables: describeTables(stack),
       stack: stack.template.stack,
-      dynamoDBEndpoint,
+      get dynamoDBEndpoint() {
+        return dynamoDBEndpoint;
+      },
       lambdaEndpoint: lambdaApi.endpoint,
       functionArn: (name) => `arn:${partition}:lambda:${region}:${accountId}:function:${name}`,
       putEvents: (entries) => eventBuses.put(entries),
@@ -146,6 +139,18 @@ export async function runStack(
     const app = readApi(stack, functions);
     const schedules = readSchedules(stack, functions, terminal);
     const eventBuses = new EventBuses(stack, functions, terminal);
+    const sources = readEventSources(stack, functions, callers);
+    const limits = readLimits(stack);
+    dynamoDBEndpoint = settings.dynamoDBEndpoint ?? (hasTables(stack) ? await startDatabase() : undefined);
+    const access = {
+      // Without tables nothing uses it.
+      endpoint: dynamoDBEndpoint ?? "",
+      region,
+      credentials: {
+        accessKeyId: DUMMY_CREDENTIALS.AWS_ACCESS_KEY_ID,
+        secretAccessKey: DUMMY_CREDENTIALS.AWS_SECRET_ACCESS_KEY,
+      },
+    };
     const { port } = new URL(api.endpoint);
     const functionUrls = await serveFunctionUrls(stack, functions, {
       host: api.host,
@@ -154,7 +159,7 @@ export async function runStack(
     });
     started.push(() => functionUrls.stop());
     const tables = await createTables(stack, access);
-    const pollers = await startTableStreams(stack, { functions, callers, access, terminal, onMetric });
+    const pollers = await startTableStreams(sources, { functions, access, terminal, onMetric });
     started.push(() => stopAll(pollers));
     started.push(callAll(schedules, settings.scheduleMs));
     return {
@@ -173,7 +178,7 @@ export async function runStack(
         callers.replace(changed);
       },
       gateway: {
-        limits: readLimits(stack),
+        limits,
         credentials: callers.all.map(({ accessKeyId, secretAccessKey }) => ({
           accessKeyId,
           secretAccessKey,
