@@ -44,6 +44,15 @@ export class Callers {
     return [...this.#byFunction.values()];
   }
 
+  /**
+   * Key pairs whose signatures are verified. A stack without functions has one that nobody knows, because API Gateway on this
+   * machine takes any signature without key pairs.
+   */
+  get credentials(): readonly { readonly accessKeyId: string; readonly secretAccessKey: string }[] {
+    const own = this.all.map(({ accessKeyId, secretAccessKey }) => ({ accessKeyId, secretAccessKey }));
+    return own.length > 0 ? own : [{ accessKeyId: "nobody", secretAccessKey: this.#key.toString("hex") }];
+  }
+
   /** Returns the caller of a function. */
   of(functionName: string): Caller {
     return this.#byFunction.get(functionName)!;

@@ -179,10 +179,7 @@ export async function runStack(
       },
       gateway: {
         limits,
-        credentials: callers.all.map(({ accessKeyId, secretAccessKey }) => ({
-          accessKeyId,
-          secretAccessKey,
-        })),
+        credentials: callers.credentials,
         authorizeCall: ({ accessKeyId, method, connectionId }) =>
           callers.decide(accessKeyId, {
             action: "execute-api:ManageConnections",
@@ -190,7 +187,7 @@ export async function runStack(
           }),
       } satisfies RunningStack["gateway"],
       notes: [
-        ["Functions", functions.names.join("  ")],
+        ...(functions.names.length > 0 ? [["Functions", functions.names.join("  ")] as const] : []),
         ...[...functionUrls.urls].map(([name, url]) => ["Function URL", `${url}  (${name})`] as const),
         ...(buckets.names.length > 0 ? [["S3", `${aws.url}  (${buckets.names.join("  ")})`] as const] : []),
         ...(tables.length > 0 ? [["DynamoDB", `${dynamoDBEndpoint}  (${tables.join("  ")})`] as const] : []),
