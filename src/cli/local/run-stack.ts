@@ -26,7 +26,7 @@ import { StackFunctions } from "./functions.ts";
 import { eventMetrics } from "./metrics.ts";
 import { Callers } from "./roles.ts";
 import type { Stack } from "./stack.ts";
-import { createTables, describeTables, hasTables } from "./tables.ts";
+import { assertTables, createTables, describeTables, hasTables } from "./tables.ts";
 
 /** Settings of a stack that runs here. */
 export interface RunSettings {
@@ -141,6 +141,7 @@ export async function runStack(
     const eventBuses = new EventBuses(stack, functions, terminal);
     const sources = readEventSources(stack, functions, callers);
     const limits = readLimits(stack);
+    assertTables(stack);
     dynamoDBEndpoint = settings.dynamoDBEndpoint ?? (hasTables(stack) ? await startDatabase() : undefined);
     const access = {
       // Without tables nothing uses it.

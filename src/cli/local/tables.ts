@@ -17,7 +17,7 @@ export function hasTables(stack: Stack): boolean {
   return stack.ofType(...TYPES).length > 0;
 }
 
-/** Creates the tables of a stack with their indexes, TTL and streams. Tables that exist stay as they are. @throws {CliError} FAILED */
+/** Creates the tables of a stack with their indexes, TTL and streams. Tables that exist stay as they are. @throws {CliError} FAILED; {TemplateError} */
 export async function createTables(stack: Stack, access: DynamoDBAccessKeys): Promise<string[]> {
   if (!hasTables(stack)) return [];
   const sdk = await import("@aws-sdk/client-dynamodb").catch((cause: unknown) => {
@@ -35,25 +35,38 @@ export async function createTables(stack: Stack, access: DynamoDBAccessKeys): Pr
   }
 
   async function create(table: ResolvedResource): Promise<void> {
-    const { ref: TableName, properties } = table;
+    const { ref: TableName } = table;
     const input = { TableName, BillingMode: "PAY_PER_REQUEST", ...schemaOf(table) };
     try {
       // CloudFormation's properties have the names and shapes of the request.
       await client.send(new sdk.CreateTableCommand(input as never));
-    } catch (cause) {
-      if (cause instanceof sdk.ResourceInUseException) return;
-      throw stackError(table, `Cannot create the table: ${(cause as Error).message}`, cause);
+      await sdk.waitUntilTableExists({ client, maxWaitTime: 60, minDelay: 1, maxDelay: 1 }, { TableName });
+      const AttributeName = expiryOf(stack, table);
+      if (AttributeName === undefined) return;
+      const TimeToLiveSpecification = { Enabled: true, AttributeName };
+      await client.send(new sdk.UpdateTimeToLiveCommand({ TableName, TimeToLiveSpecification }));
+    } catch (error) {
+      if (error instanceof sdk.ResourceInUseException) return;
+      const { message, code, name } = error as NodeJS.ErrnoException;
+      // An error of the connection may have a code only, and some messages of the service have line breaks.
+      const reason = (message || code || name).replace(/\s+/g, " ");
+      throw stack.error("TEMPLATE_INVALID", `Cannot create the table: ${reason}`, table);
     }
-    await sdk.waitUntilTableExists({ client, maxWaitTime: 60, minDelay: 1, maxDelay: 1 }, { TableName });
-    const [timeToLive] = mapsOf(properties.TimeToLiveSpecification);
-    if (timeToLive === undefined || textOf(timeToLive, "Enabled") !== "true") return;
-    const TimeToLiveSpecification = { Enabled: true, AttributeName: textOf(timeToLive, "AttributeName") };
-    await client.send(new sdk.UpdateTimeToLiveCommand({ TableName, TimeToLiveSpecification }));
   }
+}
 
-  function stackError({ logicalId, line }: ResolvedResource, message: string, cause: unknown): CliError {
-    return new CliError("FAILED", `${stack.template.file}:${line}: ${logicalId}: ${message}`, { cause });
-  }
+/** Checks what is used after the table has been created. @throws {TemplateError} TEMPLATE_INVALID */
+export function assertTables(stack: Stack): void {
+  for (const table of stack.ofType(...TYPES)) expiryOf(stack, table);
+}
+
+/** Returns the attribute that expires a table's items, if any does. */
+function expiryOf(stack: Stack, table: ResolvedResource): string | undefined {
+  const [timeToLive] = mapsOf(table.properties.TimeToLiveSpecification);
+  if (timeToLive === undefined || textOf(timeToLive, "Enabled") !== "true") return undefined;
+  const attribute = textOf(timeToLive, "AttributeName");
+  if (attribute) return attribute;
+  throw stack.error("TEMPLATE_INVALID", "`TimeToLiveSpecification` needs an `AttributeName`", table);
 }
 
 /** Keys and indexes, without capacities: everything is billed on demand here. */
