@@ -40,9 +40,10 @@ export function parseText(text: string, file: string): { readonly value: Value; 
   if (Buffer.byteLength(text) > MAX_BYTES) {
     throw new TemplateError("TEMPLATE_INVALID", `The template is larger than ${MAX_BYTES} bytes`, { file });
   }
-  if (text.trimStart().startsWith("{")) assertJson(text, file);
+  const withoutMark = text.replace(/^\uFEFF/, "");
+  if (withoutMark.trimStart().startsWith("{")) assertJson(withoutMark, file);
   const lineCounter = new LineCounter();
-  const { contents } = parseYaml(text, file, lineCounter);
+  const { contents } = parseYaml(withoutMark, file, lineCounter);
   if (contents === null) throw new TemplateError("TEMPLATE_SYNTAX", "The template is empty", { file });
   const conversion = new Conversion(file, lineCounter);
   return { value: conversion.convert(contents), lines: conversion.lines };
@@ -50,14 +51,50 @@ export function parseText(text: string, file: string): { readonly value: Value; 
 
 /** YAML accepts more than JSON, and its messages do not fit JSON. */
 function assertJson(text: string, file: string): void {
+  const message = findJsonFault(text);
+  if (message === undefined) return;
+  const line = text.slice(0, findFaultPosition(text, message)).split("\n").length;
+  // V8 adds the position, or the text around the fault, which may have line breaks. So may the token.
+  const reason = message
+    .replace(/(?:, (?:\.\.\.)?".*is not valid JSON|(?: in JSON)? at position \d+.*)$/s, "")
+    .replace("'\n'", "'\\n'")
+    .replace("'\r'", "'\\r'");
+  throw new TemplateError("TEMPLATE_SYNTAX", `Invalid JSON: ${reason}`, { file, line });
+}
+
+function findJsonFault(text: string): string | undefined {
   try {
     JSON.parse(text);
-  } catch (cause) {
-    const { message } = cause as SyntaxError;
-    const position = /at position (\d+)/.exec(message)?.[1];
-    const line = text.slice(0, position === undefined ? undefined : Number(position)).split("\n").length;
-    throw new TemplateError("TEMPLATE_SYNTAX", `Invalid JSON: ${message}`, { file, line }, { cause });
+    return undefined;
+  } catch (error) {
+    return (error as SyntaxError).message;
   }
+}
+
+/**
+ * Returns the position of the first character that cannot follow those before it. V8 gives it for some faults only, so this
+ * looks for the longest beginning of the text that lacks nothing but an end.
+ */
+function findFaultPosition(text: string, message: string): number {
+  const isBeginning = (length: number) => {
+    const fault = findJsonFault(text.slice(0, length));
+    return fault === undefined || (positionIn(fault, length) ?? -1) >= length;
+  };
+  const given = positionIn(message, text.length);
+  if (given !== undefined) return given;
+  let [longest, tooLong] = [0, text.length];
+  while (tooLong - longest > 1) {
+    const middle = Math.floor((longest + tooLong) / 2);
+    if (isBeginning(middle)) longest = middle;
+    else tooLong = middle;
+  }
+  return longest;
+}
+
+function positionIn(message: string, length: number): number | undefined {
+  if (message === "Unexpected end of JSON input") return length;
+  const position = /at position (\d+)/.exec(message)?.[1];
+  return position === undefined ? undefined : Number(position);
 }
 
 function parseYaml(text: string, file: string, lineCounter: LineCounter): Document.Parsed {

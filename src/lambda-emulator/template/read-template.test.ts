@@ -147,6 +147,30 @@ it.each([
     "TEMPLATE_SYNTAX",
     "t:3: Invalid JSON: ",
   ],
+  [
+    "JSON with a value without quotes",
+    '{\n"Resources": {"a": b},\n"Outputs": {} }\n\n',
+    "TEMPLATE_SYNTAX",
+    "t:2: Invalid JSON: Unexpected token 'b'",
+  ],
+  [
+    "JSON with no value",
+    '{\n"Resources":\n}\n\n',
+    "TEMPLATE_SYNTAX",
+    "t:3: Invalid JSON: Unexpected token '}'",
+  ],
+  [
+    "JSON with a cut word",
+    '{\n"Resources": tru\n}\n\n',
+    "TEMPLATE_SYNTAX",
+    "t:2: Invalid JSON: Unexpected token '\\n'",
+  ],
+  [
+    "JSON with a byte order mark and a comma too much",
+    '\ufeff{\n"Resources": {},\n}\n\n',
+    "TEMPLATE_SYNTAX",
+    "t:3: Invalid JSON: ",
+  ],
   ["JSON that ends before a value", '{\n"Resources":', "TEMPLATE_SYNTAX", "t:2: Invalid JSON: "],
   ["a null in JSON", '{"Resources":\n{"A": null}}', "TEMPLATE_INVALID", "t:2: Null values are not allowed"],
   [
@@ -206,6 +230,30 @@ it.each([
   const error = errorOf(() => readTemplate(text, "t"));
   expect(error).toMatchObject({ code });
   expect(error.message.slice(0, message.length)).toBe(message);
+});
+
+it.each([
+  ["JSON", '{"Resources": {"A": {"Type": "AWS::SNS::Topic"}}}'],
+  ["YAML", "Resources: { A: { Type: AWS::SNS::Topic } }"],
+])("reads %s with a byte order mark", (_, text) => {
+  expect([...readTemplate(`\ufeff${text}`).resources.keys()]).toEqual(["A"]);
+});
+
+it("names the line of a fault in JSON, for any fault in any line", () => {
+  const lines = JSON.stringify(
+    { Resources: { A: { Type: "X", Properties: { a: [1, -2.5e3, true], b: "c\\d" } } } },
+    null,
+    1,
+  ).split("\n");
+  const fault = fc.constantFrom("x", "'a'", "//", "?", '"a" "b"', ",,", "tru,", "01,");
+  fc.assert(
+    fc.property(fc.nat(lines.length - 2), fault, (at, put) => {
+      const text = lines.map((line, index) => (index === at + 1 ? put + line : line)).join("\n");
+      expect(errorOf(() => readTemplate(text, "t")).message).toMatch(
+        new RegExp(`^t:${at + 2}: Invalid JSON: [^\n]+$`),
+      );
+    }),
+  );
 });
 
 it("throws nothing but template errors, for any text and any cut of a template", () => {
