@@ -96,6 +96,20 @@ describe("the code of a function", () => {
       "TEMPLATE_UNSUPPORTED",
       "Container images are not supported",
     ],
+    [
+      "has an empty path",
+      { Properties: { Code: "" } },
+      {},
+      "TEMPLATE_INVALID",
+      "The path of the code is empty",
+    ],
+    [
+      "has an asset with an empty path",
+      { Properties: CODE, Metadata: { "aws:asset:path": "" } },
+      {},
+      "TEMPLATE_INVALID",
+      "The path of the code is empty",
+    ],
     ["has no code", {}, {}, "TEMPLATE_INVALID", "The function has no `Code`"],
   ])("is an error if it %s", (_name, attributes, files, code, message) => {
     const { folder, find } = findCode(attributes, files as { [name: string]: string });

@@ -45,6 +45,8 @@ export function findFunctionCode(
 
 /** @param path relative to the template */
 function codeAt(path: string, place: TemplatePlace): FunctionCode {
+  // It would be the template's folder.
+  if (path === "") throw new TemplateError("TEMPLATE_INVALID", "The path of the code is empty", place);
   const absolute = resolve(dirname(place.file), path);
   const stats = statSync(absolute, { throwIfNoEntry: false });
   if (stats === undefined) {
