@@ -54,7 +54,7 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   if (extra !== undefined) throw usageError(usage, `Unexpected argument "${extra}"`);
   const settings = {
     file: resolve(file),
-    stackName: flags["stack-name"] ?? stackNameOf(file),
+    stackName: readStackName(flags["stack-name"]) ?? stackNameOf(file),
     region: readRegion(),
     parameters: Object.fromEntries(flags.parameter?.map(readParameter) ?? []),
   };
@@ -83,6 +83,13 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   await waitForStop((line) => terminal.stderr.write(`${line}\n`));
   await server.close();
   return 0;
+}
+
+/** Names of resources begin with it, so CloudFormation takes few characters. */
+function readStackName(name: string | undefined): string | undefined {
+  if (name === undefined || /^[a-zA-Z][a-zA-Z0-9-]{0,127}$/.test(name)) return name;
+  const expected = "1 to 128 letters, digits and -, the first a letter";
+  throw usageError(usage, `--stack-name must have ${expected}; got "${name}"`);
 }
 
 function readParameter(text: string): readonly [name: string, value: string] {

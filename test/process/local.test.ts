@@ -171,6 +171,86 @@ it.each([
   await lift.kill();
 });
 
+/** The template with a route $connect that has these properties. */
+const connectBy = (properties: string) =>
+  TEMPLATE.replace("Resources:", () =>
+    [
+      "Resources:",
+      "  Connect:",
+      "    Type: AWS::ApiGatewayV2::Route",
+      `    Properties: { ApiId: !Ref Api, RouteKey: $connect, ${properties}, Target: !Sub 'integrations/\${Integration}' }`,
+    ].join("\n"),
+  );
+
+it("runs without a function that runs here, and its routes answer with an error", async () => {
+  await project.save("python.yaml", TEMPLATE.replace("nodejs24.x", "python3.13"));
+  const lift = project.run(["local", "python.yaml", "--port", "0"]);
+  await lift.prints(/^Routes/m);
+  expect(lift.output).toMatch(/^Not run here +a function on python3\.13: Echo$/m);
+  expect(await ask(await project.connect(lift.url), "{}")).toContain("Internal server error");
+  // Nobody has a key pair.
+  const headers = {
+    authorization:
+      "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/execute-api/aws4_request, SignedHeaders=host, Signature=a",
+  };
+  const connections = lift.url.replace("ws:", "http:").concat("/@connections/a");
+  expect((await fetch(connections, { headers })).status).toBe(403);
+  await lift.kill();
+});
+
+it.each([
+  [
+    "an authorizer that does not exist",
+    connectBy("AuthorizationType: CUSTOM, AuthorizerId: none"),
+    'stopped.yaml:4: Connect: The route $connect with the AuthorizationType CUSTOM needs the `AuthorizerId` of an authorizer of its API; got "none"',
+  ],
+  [
+    "the name of a role",
+    TEMPLATE.replace("!Ref RoleArn", "a-role"),
+    'stopped.yaml:6: Echo: `Role` must be the ARN of a role; got "a-role"',
+  ],
+  [
+    "a time limit of a function that is too long",
+    TEMPLATE.replace("Runtime: nodejs24.x", "Runtime: nodejs24.x, Timeout: 901"),
+    "stopped.yaml:6: Echo: `Timeout` must be a whole number from 1 to 900; got 901",
+  ],
+])("stops at %s with one line", async (_, template, message) => {
+  await project.save("stopped.yaml", template);
+  const lift = project.run(["local", "stopped.yaml", "--port", "0"]);
+  expect(await lift.exited).toBe(1);
+  expect(lift.output).toBe(`lift-ws: ${message}\n`);
+});
+
+it.each(["a b", "1a", ""])("refuses the stack name %j, which begins the names of resources", async (name) => {
+  await project.save("named.yaml", TEMPLATE);
+  const lift = project.run(["local", "named.yaml", `--stack-name=${name}`]);
+  expect(await lift.exited).toBe(2);
+  expect(lift.output).toContain(
+    `--stack-name must have 1 to 128 letters, digits and -, the first a letter; got "${name}"`,
+  );
+});
+
+it("lets no one connect by AWS_IAM, whose signatures are not checked here", async () => {
+  await project.save("iam.yaml", connectBy("AuthorizationType: AWS_IAM"));
+  const lift = project.run(["local", "iam.yaml", "--port", "0"]);
+  await lift.prints(/^Routes/m);
+  expect(lift.output).toMatch(/^Not run here +authorization by AWS_IAM; no one may connect here: Connect$/m);
+  await expect(project.connect(lift.url)).rejects.toThrow("refused with 403");
+  await lift.kill();
+});
+
+it("keeps the functions when a saved template has a role without an ARN", async () => {
+  await project.save("watched.yaml", TEMPLATE);
+  const lift = project.run(["local", "watched.yaml", "--port", "0", "--watch"]);
+  await lift.prints(/^Routes/m);
+  const socket = await project.connect(lift.url);
+  await project.save("watched.yaml", TEMPLATE.replace("!Ref RoleArn", "a-role"));
+  await lift.prints(/watched\.yaml:6: Echo: `Role` must be the ARN of a role; got "a-role"/);
+  await lift.prints(/The previous functions stay in use/);
+  expect(await ask(socket, "{}")).toBe("hello");
+  await lift.kill();
+});
+
 it("names the resource whose zip file is damaged", async () => {
   await project.save("echo.txt", "no zip file, but a text");
   await project.save("broken.yaml", TEMPLATE.replace("echo.zip", "echo.txt"));
