@@ -312,8 +312,6 @@ export class RequestJob implements Repairable {
   #close(outcome: Outcome): void {
     const { result, error } = outcome;
     this.#outcome ??= outcome;
-    // The readers of the output get the error from it.
-    if (this.output.isRead) this.result.promise.catch(() => {});
     this.#lifetime.abort();
     this.progress.end();
     this.output.end(error);

@@ -643,6 +643,16 @@ describe("cancel", () => {
     expect(server.actions.filter((action) => action === "cancel")).toHaveLength(1);
   });
 
+  it("needs no handler of the job's own rejection, which a later one still gets", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.store(ID);
+    const job = client.attach(ID);
+    const cancelled = job.cancel();
+    await clock.pass(10);
+    await cancelled;
+    await expect(job).rejects.toMatchObject({ code: "CANCELLED" });
+  });
+
   it("waits until the request is stored, and needs no message about the end", async () => {
     const { client, clock, server } = await connected();
     server.jobs.answer = () => "silent";
@@ -685,6 +695,16 @@ describe("progress", () => {
     await clock.pass(10);
     values.push((await progress.next()).value?.percentage, (await progress.next()).done);
     expect(values).toEqual([3, 99, true]);
+  });
+
+  it("needs no handler of the job's own rejection", async () => {
+    const { job, clock, server } = await stored();
+    const progress = reading(job.progress);
+    server.jobs.progress(ID, 5);
+    await clock.pass(10);
+    server.jobs.fail(ID, "INTERNAL_ERROR");
+    await clock.pass(10);
+    expect(progress).toMatchObject({ all: [{ percentage: 5 }], end: "ended" });
   });
 
   it("starts a later iterator with the newest, and repeats it to no other", async () => {

@@ -69,6 +69,8 @@ function installRequests(core: ClientCore): RequestMethods {
   });
   const open = (id: string, options: WatchOptions): RequestJob => {
     const job = new RequestJob(core, id, options);
+    // A job that only `cancel` or an iterator uses must not end a Node process.
+    job.result.promise.catch(() => {});
     if (job.signal.aborted) return job;
     jobs.add(job);
     job.signal.addEventListener("abort", () => jobs.delete(job));
