@@ -46,22 +46,22 @@ export class Feed<Value> implements AsyncIterable<Value> {
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Value, undefined> {
-    const reader = createReader(this.#options, this.#ending, () => this.#readers.delete(reader));
+    const reader = createReader(this.#options, () => this.#readers.delete(reader));
     this.#readers.add(reader);
     this.#options.onOpen?.(reader);
+    if (this.#ending) reader.end(this.#ending);
     return reader;
   }
 }
 
-/** Creates an iterator with a buffer. @param ending set for a sequence that has ended */
+/** Creates an iterator with a buffer. */
 function createReader<Value>(
   { size, onFull, onLeave }: FeedOptions<Value>,
-  ending: Ending | undefined,
   leave: () => void,
 ): Reader<Value> {
   const unread: Value[] = [];
   const waiting: PromiseWithResolvers<IteratorResult<Value, undefined>>[] = [];
-  let last = ending;
+  let last: Ending | undefined;
 
   /** Serves values first, then the end; throws its error once. */
   const serve = () => {

@@ -137,8 +137,7 @@ export class RequestJob implements Repairable {
         if (bytes === undefined) this.#end({ result }, output);
         else void this.#readResult(bytes, output);
       } else if (message.type === "progress") {
-        const { percentage, message: text, metadata, attempt } = message;
-        this.#setProgress({ percentage, message: text, details: metadata, attempt });
+        this.#setProgress({ ...message, details: message.metadata });
       }
       if (this.#hasOutput) this.watch();
     }
@@ -209,10 +208,11 @@ export class RequestJob implements Repairable {
       const info = await this.#core.requests.request("request", { request: this.id }, options);
       const { state, progress } = info;
       const error = info.error ?? { code: state, message: state, retry: false };
-      const type = FINAL_TYPES[state] ?? (before === this.#progress ? progress && "progress" : undefined);
-      // The state of a request has the fields of the messages that it stands in for.
-      const message = { message: "", ...info, ...progress, metadata: progress?.details, error, type };
-      if (type) this.take(message as JobMessage & RequestInfo);
+      const type = FINAL_TYPES[state];
+      // While the request runs, newer progress may have overtaken the state.
+      if (progress && (type || before === this.#progress)) this.#setProgress({ ...info, ...progress });
+      // A final state has the fields of the message that it replaces.
+      if (type) this.take({ ...info, error, type } as JobMessage & RequestInfo);
     } catch (error) {
       // The next connection or heartbeat reads it again.
       if (!(error as ClientError).retry) this.fail(uncertain ?? (error as ClientError));
@@ -258,7 +258,13 @@ export class RequestJob implements Repairable {
     }
   }
 
-  #setProgress(progress: Progress): void {
+  #setProgress({
+    percentage,
+    message = "",
+    details,
+    attempt,
+  }: Omit<Progress, "message"> & Partial<Pick<Progress, "message">>): void {
+    const progress: Progress = { percentage, message, details, attempt };
     if (this.#outcome || JSON.stringify(progress) === JSON.stringify(this.#progress)) return;
     this.#progress = progress;
     callListener(this.#options.onProgress, progress);

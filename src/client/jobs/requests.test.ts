@@ -707,6 +707,40 @@ describe("progress", () => {
     expect(progress).toMatchObject({ all: [{ percentage: 5 }], end: "ended" });
   });
 
+  it.each(["complete", "fail"] as const)(
+    "includes the last one when the request ended without a connection: %s",
+    async (how) => {
+      const seen: number[] = [];
+      const all = await stored({ onProgress: ({ percentage }) => seen.push(percentage) });
+      const progress = reading(all.job.progress);
+      all.server.jobs.progress(ID, 40);
+      await all.clock.pass(10);
+      await reconnect(all, () => {
+        all.server.jobs.progress(ID, 100);
+        if (how === "complete") all.server.jobs.complete(ID, 1);
+        else all.server.jobs.fail(ID, "INTERNAL_ERROR");
+      });
+      expect(seen).toEqual([40, 100]);
+      expect(progress).toMatchObject({ all: [{ percentage: 40 }, { percentage: 100 }], end: "ended" });
+    },
+  );
+
+  it("has the last one for an iterator that is created after the end", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.store(ID);
+    server.jobs.progress(ID, 100, "Done");
+    server.jobs.complete(ID, 1);
+    const job = client.attach(ID);
+    await clock.pass(10);
+    expect(await job).toBe(1);
+    const progress = reading(job.progress);
+    await clock.pass(10);
+    expect(progress).toEqual({
+      all: [{ percentage: 100, message: "Done", attempt: 1 }],
+      end: "ended",
+    });
+  });
+
   it("starts a later iterator with the newest, and repeats it to no other", async () => {
     const { job, clock, server } = await stored();
     const first = reading(job.progress);
