@@ -17,7 +17,7 @@ export interface Progress<Details = Json> {
 export interface WatchOptions<Details = Json> {
   /** Called with each progress; a newer one may replace earlier ones. */
   readonly onProgress?: (progress: Progress<Details>) => void;
-  /** Called with each piece of the output, once and in order: a string of a text, or a JSON value. */
+  /** Called with each piece of a stored request's output, once and in order: a string of a text, or a JSON value. */
   readonly onOutput?: (chunk: Json) => void;
   /** Stops watching when aborted. The request itself continues: see `cancel`. */
   readonly signal?: AbortSignal;
@@ -29,7 +29,8 @@ export interface CallOptions<Details = Json> extends WatchOptions<Details> {
   readonly timeoutMs?: number;
   /**
    * Identifies the request, for `attach`: 1 to 128 bytes, no control characters, no `~` at the start. The same id, action and
-   * input are the same request.
+   * input are the same request. Another call fails with CONFLICT. While a job with this id runs, the client compares the
+   * inputs as JSON text, so their keys need the same order.
    * Default: a random id.
    */
   readonly id?: string;
@@ -49,18 +50,19 @@ export interface CallOptions<Details = Json> extends WatchOptions<Details> {
 }
 
 /**
- * A request: a promise of its result. A lost connection does not end it.
+ * A request: a promise of its result. A lost connection does not end it. A rejection that nobody handles is not reported.
  * @throws {ClientError} the codes of the server and of the handler, INVALID_OPTION, OUTCOME_UNKNOWN, CANCELLED, TIMEOUT,
  * ABORTED, TRANSFER_FAILED
  */
 export interface Job<Result = Json, Details = Json> extends Promise<Result> {
   /** The id of the request. */
   readonly id: string;
-  /** Iterates over the progress: always the newest, and the last one before the end. Ends with the request. */
+  /** Iterates over the progress: always the newest, and the last one, also after the end. Ends with the request. */
   readonly progress: AsyncIterable<Progress<Details>>;
   /**
-   * Iterates over the output, each piece once and in order: strings of a text, or JSON values. The first iterator gets it
-   * from the start. Ends with the request, and throws its error.
+   * Iterates over the output of a stored request, each piece once and in order: strings of a text, or JSON values. Ends with
+   * the request, and throws its error. The first iterator gets it from the start, if it is created before the end; after the
+   * end, use `attach`.
    */
   readonly output: AsyncIterable<Json>;
   /** Cancels the request, from any device of its user. Does nothing when it has ended. @throws {ClientError} */

@@ -45,13 +45,6 @@ const START: Position = { epoch: "output", offset: 0 };
 /** How often a result is downloaded: a network error may pass, but one of the store's CORS rules looks the same. */
 const MAX_DOWNLOADS = 3;
 
-/** The message that reports a final state. */
-const FINAL_TYPES: { readonly [state: string]: JobMessage["type"] } = {
-  COMPLETED: "complete",
-  FAILED: "error",
-  CANCELLED: "error",
-};
-
 /** One request, from its first answer to its end. Orders its output for itself: others may read the same channel. */
 export class RequestJob implements Repairable {
   readonly id: string;
@@ -69,13 +62,15 @@ export class RequestJob implements Repairable {
   readonly output = new Feed<Json>({ onOpen: () => this.#readOutput() });
   readonly order = new MessageOrder({
     deliver: (message) => this.#deliver(message),
-    lost: (position) => this.fail(historyLost(this.name, position)),
+    lost: (position) => this.#onLost(position),
   });
   repairing = false;
+  /** The action and the input as JSON; `undefined` in a job of `attach`. */
+  call: string | undefined;
   /** Whether the request is stored, so that it survives its connection. */
   isStored = false;
   /** Whether that is certain. Progress alone may be that of a request in place. */
-  isAcknowledged = false;
+  #isAcknowledged = false;
   /** Whether the last message was a `resend`. */
   isResent = false;
   /** Called with an error that does not say whether the request is stored. */
@@ -85,7 +80,7 @@ export class RequestJob implements Repairable {
   readonly #lifetime = new AbortController();
   #channel: Channel | undefined;
   #progress: Progress | undefined;
-  #hasOutput = false;
+  #hasOutput: boolean;
   #isReadingResult = false;
   /** Set once known, with the offset of the last output before it. */
   #outcome: Outcome | undefined;
@@ -101,7 +96,7 @@ export class RequestJob implements Repairable {
       this.fail(invalidOption("Invalid request `id`: see `CallOptions`"));
     }
     const { signal, onOutput } = options;
-    if (onOutput) this.#hasOutput = true;
+    this.#hasOutput = !!onOutput;
     onAbort(signal, this.signal, this.fail);
   }
 
@@ -115,32 +110,30 @@ export class RequestJob implements Repairable {
   }
 
   take(message: JobMessage): void {
-    if (message.type === "response") {
-      this.#end({ result: message.data }, 0);
-    } else if (message.type === "error") {
+    const { type } = message;
+    // Only the end of a stored request has `output`: any other error is an answer to a call.
+    const isAnswer = type === "response" || (type === "error" && message.output === undefined);
+    if (!isAnswer) {
+      this.isStored = true;
+      this.#isAcknowledged ||= type !== "progress";
+    } else if (this.#isAcknowledged) return; // The answer to another call with this id.
+    if (type === "response") this.#end({ result: message.data });
+    else if (type === "error") {
       const error = toClientError(message.error);
-      // Only the end of a stored request has `output`: any other error is an answer to the call.
-      const mayBeStored = this.isResent || UNCERTAIN_CODES.includes(error.code);
-      if (message.output === undefined && error.retry && mayBeStored) {
+      if (isAnswer && error.retry && (this.isResent || UNCERTAIN_CODES.includes(error.code))) {
         if (this.isStored) void this.#readState(error);
         else this.onUncertain?.(error);
         return;
       }
-      // The action was known before, so only `resend` can be unknown to the server.
-      const isUnknown = this.isResent && !this.isStored && error.code === "NOT_FOUND";
-      this.#end({ error: isUnknown ? outcomeUnknown(error) : error }, message.output);
-    } else {
-      this.isStored = true;
-      this.isAcknowledged ||= message.type !== "progress";
-      if (message.type === "complete") {
-        const { result, result_bytes: bytes, output } = message;
-        if (bytes === undefined) this.#end({ result }, output);
-        else void this.#readResult(bytes, output);
-      } else if (message.type === "progress") {
-        this.#setProgress({ ...message, details: message.metadata });
-      }
-      if (this.#hasOutput) this.watch();
+      this.#end({ error }, message.output);
+    } else if (type === "complete") {
+      const { result, result_bytes: bytes, output } = message;
+      if (bytes === undefined) this.#end({ result }, output);
+      else void this.#readResult(bytes, output);
+    } else if (type === "progress") {
+      this.#setProgress({ ...message, details: message.metadata });
     }
+    if (this.#hasOutput) this.#readOutput();
     this.answered.resolve();
   }
 
@@ -151,13 +144,10 @@ export class RequestJob implements Repairable {
     channels.subscribe(this.name, {
       signal: this.signal,
       onMessage: (message) => {
-        if (!this.#hasOutput) return;
-        this.order.add(message);
+        if (this.#hasOutput) this.order.add(message);
         this.#catchUp();
       },
-      onLost: (position) => {
-        if (this.#hasOutput) this.fail(historyLost(this.name, position));
-      },
+      onLost: (position) => this.#onLost(position),
       onError: this.fail,
     });
     const channel = channels.desired.get(this.name)!;
@@ -185,19 +175,21 @@ export class RequestJob implements Repairable {
 
   /** Ends the job at once, without the rest of the output. */
   readonly fail = (error: ClientError): void => {
-    if (this.signal.aborted) return;
-    const isUnknown = error.code === "NOT_FOUND" && !this.isAcknowledged;
-    this.#close({ error: isUnknown ? outcomeUnknown(error) : error });
+    this.#close({ error });
   };
 
   /** Called when no output is missing. */
   settle(): void {
     const outcome = this.#outcome;
-    if (!outcome || this.signal.aborted || (this.#hasOutput && this.order.hasGap)) return;
-    // The server reported output that its history does not have.
+    if (!outcome) return;
     const position = this.order.position!;
-    if (this.#hasOutput && position.offset < this.#outputEnd) this.fail(historyLost(this.name, position));
-    else this.#close(outcome);
+    if (!this.#hasOutput || position.offset >= this.#outputEnd) this.#close(outcome);
+    // The server reported output that its history does not have.
+    else if (!this.order.hasGap) this.#onLost(position);
+  }
+
+  #onLost(position: Position): void {
+    if (this.#hasOutput) this.fail(historyLost(this.name, position));
   }
 
   /** @param uncertain an error to end with when the request is not stored */
@@ -208,7 +200,8 @@ export class RequestJob implements Repairable {
       const info = await this.#core.requests.request("request", { request: this.id }, options);
       const { state, progress } = info;
       const error = info.error ?? { code: state, message: state, retry: false };
-      const type = FINAL_TYPES[state];
+      // The message that reports a final state.
+      const type = { COMPLETED: "complete", FAILED: "error", CANCELLED: "error" }[state as string];
       // While the request runs, newer progress may have overtaken the state.
       if (progress && (type || before === this.#progress)) this.#setProgress({ ...info, ...progress });
       // A final state has the fields of the message that it replaces.
@@ -291,33 +284,31 @@ export class RequestJob implements Repairable {
   #catchUp(): void {
     const { order } = this;
     const channel = this.#channel;
-    if (!channel || !this.#hasOutput || this.signal.aborted) return;
+    if (!channel || !this.#hasOutput) return;
     // The response to the subscription itself has the output.
     if (!channel.isSubscribed) channel.order.position ??= order.position;
     const head = channel.order.position!;
     if (head.offset > order.position!.offset) order.observeHead(head);
-    if (!order.hasGap || channel.order.hasGap || !channel.isSubscribed) return;
+    if (channel.order.hasGap || !channel.isSubscribed) return;
     const { settings, link } = this.#core;
     void repairGap(this, 0, settings, link, this.fail);
   }
 
-  #end(outcome: Outcome, output: number | undefined): void {
+  #end(outcome: Outcome, output?: number): void {
     if (this.#outcome) return;
     this.#outcome = outcome;
     this.#outputEnd = Number(output) || 0;
-    if (this.#hasOutput && this.#outputEnd > 0) {
-      this.isStored = true;
-      this.watch();
-      const end = { ...START, offset: this.#outputEnd };
-      this.order.observeHead(end);
-      this.#catchUp();
-    }
+    this.order.observeHead({ ...START, offset: this.#outputEnd });
     this.settle();
+    this.#catchUp();
   }
 
-  #close(outcome: Outcome): void {
-    const { result, error } = outcome;
-    this.#outcome ??= outcome;
+  #close({ result, error }: Outcome): void {
+    if (this.signal.aborted) return;
+    this.#outcome ??= {};
+    // A call gets NOT_FOUND for its action; a `resend` or a subscription gets it for a request that is not stored.
+    const mayHaveRun = (this.isResent || this.#channel) && !this.#isAcknowledged;
+    if (error?.code === "NOT_FOUND" && mayHaveRun) error = outcomeUnknown(error);
     this.#lifetime.abort();
     this.progress.end();
     this.output.end(error);

@@ -305,6 +305,66 @@ describe("a request without an answer", () => {
   });
 });
 
+describe("a second call with the id of a job that has not ended", () => {
+  it.each([
+    ["other", 1],
+    ["report", 2],
+  ] as const)("rejects with CONFLICT, and is not sent: %s(%i)", async (action, input) => {
+    for (const answer of ["stored", "silent"] as const) {
+      const { client, clock, server } = await connected();
+      server.jobs.answer = () => answer;
+      const first = ending(client.request("report", 1, { id: ID }));
+      await clock.pass(10);
+      const second = ending(client.request(action, input, { id: ID }));
+      await clock.pass(10);
+      expect([first, second, server.jobs.calls.length]).toEqual([{}, { code: "CONFLICT" }, 1]);
+      server.opened[0]!.deliver({ type: "complete", request_id: ID, success: true, result: 4, output: 0 });
+      await clock.pass(10);
+      expect(first).toEqual({ value: 4 });
+      server.jobs.answer = () => ({ data: 5 });
+      server.jobs.stored.clear();
+      const later = ending(client.request(action, input, { id: ID }));
+      await clock.pass(10);
+      expect(later).toEqual({ value: 5 });
+    }
+  });
+
+  it("is the same request with the same action and input, also with that of `attach`", async () => {
+    const { client, job, clock, server } = await stored();
+    const ends = [job, client.attach(ID), client.request("report", { year: 2026 }, { id: ID })].map(ending);
+    await clock.pass(10);
+    expect(server.jobs.calls).toHaveLength(2);
+    server.jobs.complete(ID, 1);
+    await clock.pass(10);
+    expect(ends).toEqual(Array(3).fill({ value: 1 }));
+  });
+
+  it("rejects with NOT_JSON, and the first continues", async () => {
+    const { client, job, clock, server } = await stored();
+    const cycle: Json[] = [];
+    cycle.push(cycle);
+    const ends = [job, client.request("report", cycle, { id: ID })].map(ending);
+    server.jobs.complete(ID, 1);
+    await clock.pass(10);
+    expect(ends).toEqual([{ value: 1 }, { code: "NOT_JSON" }]);
+  });
+
+  it.each([
+    { type: "error", error: { code: "CONFLICT", message: "", retry: false } },
+    { type: "error", error: { code: "STORE_FAILED", message: "", retry: true } },
+    { type: "response", success: true, data: 2 },
+  ] as const)("leaves an acknowledged job alone when it gets %o", async (answer) => {
+    const { client, job, clock, server } = await stored();
+    const ends = [job, client.attach(ID)].map(ending);
+    server.opened[0]!.deliver({ ...answer, request_id: ID });
+    await clock.pass(10);
+    expect(ends).toEqual([{}, {}]);
+    server.jobs.complete(ID, 1);
+    await clock.pass(10);
+    expect(ends).toEqual([{ value: 1 }, { value: 1 }]);
+  });
+});
+
 describe("a call that may be stored, by its answer", () => {
   it.each(["STORE_FAILED", "CONNECTION_CLOSED", "TIMEOUT"] as const)(
     "is resent after a pause: %s",

@@ -1,7 +1,7 @@
 import type { Json, JsonRequests, Requests, Results } from "../../protocol/index.ts";
-import { randomId } from "../connection/session.ts";
+import { randomId, serialize } from "../connection/session.ts";
 import type { ClientCore } from "../core.ts";
-import { type ClientError, outcomeUnknown } from "../errors.ts";
+import { ClientError, outcomeUnknown } from "../errors.ts";
 import type { ClientFeature } from "../feature.ts";
 import { ANSWERS } from "../requests/message-handlers.ts";
 import { abortable, type RequestOptions } from "../requests/timeouts.ts";
@@ -67,64 +67,59 @@ function installRequests(core: ClientCore): RequestMethods {
   channels.heartbeats.on(() => {
     for (const job of jobs) job.refresh();
   });
-  const open = (id: string, options: WatchOptions): RequestJob => {
+  const open = (id: string, options: WatchOptions, start: (job: RequestJob) => void): Job => {
     const job = new RequestJob(core, id, options);
-    // A job that only `cancel` or an iterator uses must not end a Node process.
-    job.result.promise.catch(() => {});
-    if (job.signal.aborted) return job;
+    const { result, progress, output, cancel } = job;
     jobs.add(job);
-    job.signal.addEventListener("abort", () => jobs.delete(job));
-    return job;
+    const remove = () => jobs.delete(job);
+    // Also handles the rejection: a job that only `cancel` or an iterator uses must not end a Node process.
+    result.promise.then(remove, remove);
+    start(job);
+    return Object.assign(result.promise, { id, progress, output, cancel });
   };
   return {
     request(action, input, options = {}) {
       const { id = randomId() } = options;
-      const job = open(id, options);
-      void send(core, job, action, input, options);
-      return toPublic(job);
+      return open(id, options, (job) => void send(core, jobs, job, [action, input], options));
     },
     attach(id, options = {}) {
       const asked = [...jobs].find((each) => each.id === id && !each.isStored);
-      const job = open(id, options);
-      const watch = () => {
-        job.isStored = true;
-        job.isAcknowledged = true;
-        job.answered.resolve();
-        job.watch();
-      };
-      // The server may not know the request yet.
-      if (asked) void asked.answered.promise.then(watch);
-      else watch();
-      return toPublic(job);
+      return open(id, options, (job) => {
+        const watch = () => {
+          job.take({ type: "acknowledgment" } as JobMessage);
+          job.watch();
+        };
+        // The server may not know the request yet.
+        if (asked) void asked.answered.promise.then(watch);
+        else watch();
+      });
     },
     requests: (given = {}) => requests.query("requests", given),
   };
 }
 
-function toPublic(job: RequestJob): Job {
-  const { id, progress, output, cancel } = job;
-  return Object.assign(job.result.promise, { id, progress, output, cancel });
-}
-
 /** Sends the request until it is answered: on the next session after a lost one, and after an uncertain answer. */
 async function send(
   { requests, link }: ClientCore,
+  jobs: Iterable<RequestJob>,
   job: RequestJob,
-  action: string,
-  payload: Json,
+  [action, payload]: readonly [action: string, input: Json],
   { timeoutMs, background, startAt, idempotent }: CallOptions,
 ): Promise<void> {
   const { id, answered } = job;
   const call = { action, payload, background, startAt };
   let isSent = false;
-  let isAnswered = false;
   let uncertain: ClientError | undefined;
-  void answered.promise.then(() => {
-    isAnswered = true;
-  });
   try {
+    // The server's answers have only the id, so both jobs would get the CONFLICT.
+    job.call = serialize([action, payload]);
+    for (const other of jobs) {
+      if (other.id === id && other.call && other.call !== job.call) {
+        throw new ClientError("CONFLICT", "The `id` is in use");
+      }
+    }
     await requests.run({ signal: job.signal, timeoutMs }, async (session, signal) => {
-      if (isAnswered) return;
+      if (job.isStored) return;
       // Its own connection gets its messages; any other one has to subscribe.
       session.signal.addEventListener("abort", job.watch, { signal: job.signal });
       job.isResent = isSent && !idempotent;
@@ -142,10 +137,9 @@ async function send(
       });
     });
   } catch (error) {
-    if (isAnswered) return;
-    const isTimeout = (error as ClientError).code === "TIMEOUT";
-    if (isTimeout) link.probe();
-    const isUnknown = !!uncertain || (isSent && !isTimeout);
-    job.fail(isUnknown ? outcomeUnknown(uncertain ?? error) : (error as ClientError));
+    if (job.isStored) return;
+    if ((error as ClientError).code === "TIMEOUT") link.probe();
+    else if (isSent) uncertain ??= error as ClientError;
+    job.fail(uncertain ? outcomeUnknown(uncertain) : (error as ClientError));
   }
 }
