@@ -160,9 +160,9 @@ export class RequestJob implements Repairable {
     if (channel.isSubscribed) this.refresh();
   };
 
-  /** Reads the state of a stored request, in case a message was lost. */
+  /** Reads the state of a stored request, in case a message was lost. The server has none of a request in place. */
   readonly refresh = (): void => {
-    if (this.isStored && !this.#outcome) void this.#readState();
+    if ((this.#isAcknowledged || this.#channel) && !this.#outcome) void this.#readState();
     this.#catchUp();
   };
 
@@ -266,7 +266,8 @@ export class RequestJob implements Repairable {
 
   #readOutput(): void {
     this.#hasOutput = true;
-    this.watch();
+    // A request in place may have progress, but the server refuses a subscription to it.
+    if (this.#isAcknowledged) this.watch();
     this.#catchUp();
   }
 

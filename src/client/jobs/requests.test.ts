@@ -292,6 +292,21 @@ describe("a request without an answer", () => {
     expect(end).toEqual({ code: "OUTCOME_UNKNOWN" });
   });
 
+  it("is not watched after its progress: the server stores nothing of it", async () => {
+    const { client, clock, server } = await connected({ heartbeatMs: 1_000 });
+    server.jobs.answer = () => "silent";
+    const job = client.request("pay", 1, { id: ID });
+    const [end, output] = [ending(job), reading(job.output)];
+    await clock.pass(10);
+    const progress = { percentage: 50, message: "", attempt: 1 };
+    server.opened[0]!.deliver({ type: "progress", request_id: ID, ...progress });
+    await clock.pass(1_000);
+    expect([server.actions, end]).toEqual([["heartbeat"], {}]);
+    server.opened[0]!.deliver({ type: "response", request_id: ID, success: true, data: 3 });
+    await clock.pass(10);
+    expect([end, output]).toEqual([{ value: 3 }, { all: [], end: "ended" }]);
+  });
+
   it("takes its answer from a socket that was replaced meanwhile", async () => {
     const { client, clock, server } = await connected({ maxConnectionMs: 10_000 });
     server.jobs.answer = () => "silent";
