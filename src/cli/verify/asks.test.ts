@@ -11,6 +11,7 @@ import {
   overTheRate,
   ping,
   postBy,
+  reply,
   sharesRequestId,
 } from "./asks.ts";
 import { Meter, Probe } from "./probe.ts";
@@ -66,6 +67,23 @@ function fakeProbe(socket: object, more: object = {}) {
   const probe = { connect: async () => socket, idOf: async () => "a", send, ...more };
   return { probe: probe as unknown as Probe, send };
 }
+
+describe("an answer that two later answers have overtaken", () => {
+  it.each([
+    ["late", "late"],
+    [undefined, "nothing"],
+  ])("is waited for: %s", async (text, expected) => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const answers = ["fence", "fence", text].filter((each) => each !== undefined);
+    const never = new Promise<never>(() => {});
+    const next = async () => (answers.length > 0 ? { text: answers.shift() } : never);
+    const { probe } = fakeProbe({ next }, { event: async () => ({}) });
+    const asked = reply({ result: {} })(probe);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(await asked).toBe(expected);
+  });
+});
 
 describe("a connection with an action every five minutes", () => {
   /** Resolves to the answer after 12 minutes, and to the number of actions. */

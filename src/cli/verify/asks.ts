@@ -37,14 +37,22 @@ export function reply(step: Step): Ask {
     probe.send(socket, { ...step, to: id });
     await probe.event(isMessageOf(id, step));
     const found: string[] = [];
-    // An answer that comes at all has come before the second of two later answers.
+    const take = (text: string) => found.push(text === "" ? "an empty message" : withoutIds(text));
+    // An answer that comes at all has mostly come before the second of two later answers.
     for (const _ of "12") {
       probe.send(socket, { result: { statusCode: 200, body: FENCE } });
       for (;;) {
         const { text } = await socket.next();
         if (text === FENCE) break;
-        found.push(text === "" ? "an empty message" : withoutIds(text));
+        take(text);
       }
+    }
+    // Two other processes may have overtaken the one that has not answered yet.
+    if (found.length === 0) {
+      await withLimit(socket.next(), LATER_MS).then(
+        ({ text }) => take(text),
+        () => {},
+      );
     }
     return found.join(", ") || "nothing";
   };
