@@ -83,7 +83,7 @@ async function startServer() {
 
 /** The fields that this version adds. */
 const ADDED = /,"(?:attempt|output)":\d+|,"retry":(?:true|false)/g;
-const GENERATED = /"(request_id|id|epoch)":"(?!r\d|h\d)[^"]*"/g;
+const GENERATED = /"(request_id|id|epoch)":"(?![rh]\d+")[^"]*"/g;
 const TIMES = /"(at|createdAt|updatedAt)":\d+/g;
 
 function toComparable(frame: string): string {
