@@ -33,6 +33,9 @@ const TIMEOUT_MS = 15 * 60_000;
 /** Delay before a write that the store has not answered is tried again, in ms. */
 const RETRY_MS = 250;
 
+/** How often the end of an output is read when the store fails. */
+const MAX_END_READS = 5;
+
 /** The longest message of a failure that is stored, in UTF-16 code units, and its largest details, in bytes of JSON. */
 const MAX_MESSAGE_LENGTH = 2_048;
 const MAX_DETAILS_BYTES = 8_192;
@@ -288,8 +291,12 @@ export class RequestRun {
     const { offset, isUncertain } = this.#output;
     if (!isUncertain) return offset;
     const { store } = this.#collaborators;
-    const page = await store.readOutput(this.#lease, { after: offset, limit: 1 }).catch(() => undefined);
-    return page?.head.offset ?? offset;
+    for (let tries = 0; tries < MAX_END_READS; tries++) {
+      const page = await store.readOutput(this.#lease, { after: offset, limit: 1 }).catch(() => undefined);
+      if (page !== undefined) return page.head.offset;
+      await sleep(RETRY_MS, undefined, { ref: false });
+    }
+    return offset;
   }
 
   async #append(item: OutputItem): Promise<void> {

@@ -354,6 +354,7 @@ describe("a stored request", () => {
       await append(...args);
       throw new StoreError("STORE_REFUSED", "No answer");
     });
+    vi.spyOn(store.requests!, "readOutput").mockRejectedValueOnce(new StoreError("STORE_UNAVAILABLE"));
     streamer.request("report", { ...LONG, retry: { attempts: 1 } }, (_, { output }) => output.write("a"));
     const ada = await client("a", ADA);
     await ada.send({ id: "r1", action: "report" });
