@@ -1,27 +1,14 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { expect, it, onTestFinished } from "vitest";
+import { expect, it } from "vitest";
+import { readStackWith } from "../../../test/support/read-stack.ts";
 import { Alarms } from "./alarms.ts";
-import { readStack } from "./stack.ts";
 
 /** Reads a stack with an alarm. */
 function read(properties: string) {
-  const folder = mkdtempSync(join(tmpdir(), "lift-ws-alarms-"));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  const file = join(folder, "chat.yaml");
-  writeFileSync(
-    file,
-    `Resources:
-  Api: { Type: AWS::ApiGatewayV2::Api, Properties: { ProtocolType: WEBSOCKET } }
-  Stage: { Type: AWS::ApiGatewayV2::Stage, Properties: { ApiId: !Ref Api, StageName: live } }
-  Custom: { Type: Custom::Limits }
+  const stack = readStackWith(`  Custom: { Type: Custom::Limits }
   Errors:
     Type: AWS::CloudWatch::Alarm
     Properties: { Namespace: Chat, MetricName: Errors, Statistic: Sum, ComparisonOperator: GreaterThanThreshold, ${properties} }
-`,
-  );
-  const stack = readStack({ file, stackName: "chat", region: "us-east-1", parameters: {} });
+`);
   const fired: string[] = [];
   const alarms = new Alarms(stack, (line) => fired.push(line));
   return { alarms, fired, notRun: Object.fromEntries(stack.notRun) };

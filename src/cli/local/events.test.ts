@@ -1,33 +1,15 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { PassThrough } from "node:stream";
-import { expect, it, onTestFinished } from "vitest";
+import { expect, it } from "vitest";
+import { readStackWith } from "../../../test/support/read-stack.ts";
 import { readEventSources, readSchedules } from "./events.ts";
 import type { StackFunctions } from "./functions.ts";
 import { Callers } from "./roles.ts";
-import { readStack } from "./stack.ts";
 
 const functions = { find: () => ({}) } as unknown as StackFunctions;
 
-/** Reads a stack with more resources. */
-function readTemplate(resources: string) {
-  const folder = mkdtempSync(join(tmpdir(), "lift-ws-schedules-"));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  const file = join(folder, "chat.yaml");
-  writeFileSync(
-    file,
-    `Resources:
-  Api: { Type: AWS::ApiGatewayV2::Api, Properties: { ProtocolType: WEBSOCKET } }
-  Stage: { Type: AWS::ApiGatewayV2::Stage, Properties: { ApiId: !Ref Api, StageName: live } }
-${resources}`,
-  );
-  return readStack({ file, stackName: "chat", region: "us-east-1", parameters: {} });
-}
-
 /** Reads the schedules of a stack with this one. */
 function read(properties: string, type = "AWS::Scheduler::Schedule") {
-  const stack = readTemplate(`  Nightly:
+  const stack = readStackWith(`  Nightly:
     Type: ${type}
     Properties: { Target: { Arn: tick }, ${properties} }
 `);
@@ -90,7 +72,7 @@ it("refuses the input of a target that is not JSON", () => {
 
 /** Reads the event source of a stack, after the properties that it always has. */
 function readSource(properties: string) {
-  const stack = readTemplate(`  Table:
+  const stack = readStackWith(`  Table:
     Type: AWS::DynamoDB::Table
     Properties: { StreamSpecification: { StreamViewType: NEW_IMAGE } }
   Handler:

@@ -1,23 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { expect, it, onTestFinished } from "vitest";
-import { readStack } from "./stack.ts";
+import { expect, it } from "vitest";
+import { readStackWith } from "../../../test/support/read-stack.ts";
 import { assertTables, createTables } from "./tables.ts";
 
 function readTable(properties: string) {
-  const folder = mkdtempSync(join(tmpdir(), "lift-ws-tables-"));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  const file = join(folder, "chat.yaml");
-  writeFileSync(
-    file,
-    `Resources:
-  Api: { Type: AWS::ApiGatewayV2::Api, Properties: { ProtocolType: WEBSOCKET } }
-  Stage: { Type: AWS::ApiGatewayV2::Stage, Properties: { ApiId: !Ref Api, StageName: live } }
-  Table: { Type: AWS::DynamoDB::Table, Properties: { ${properties} } }
-`,
-  );
-  return readStack({ file, stackName: "chat", region: "us-east-1", parameters: {} });
+  return readStackWith(`  Table: { Type: AWS::DynamoDB::Table, Properties: { ${properties} } }\n`);
 }
 
 it.each([

@@ -33,8 +33,8 @@ const MAX_DELAY_MS = 90 * 24 * 60 * 60_000;
 /** How far this process's clock may be behind that of the gateway. */
 const MAX_CLOCK_DIFFERENCE_MS = 60_000;
 
-/** What a request has before its first attempt. */
-const NEW_WORK = { checkpoint: undefined, output: { offset: 0, chunks: 0, bytes: 0 } };
+/** The checkpoint and the output of a request before its first attempt. */
+const NOTHING_DONE = { checkpoint: undefined, output: { offset: 0, chunks: 0, bytes: 0 } };
 
 interface StoredCalls {
   readonly store: RequestStore;
@@ -164,7 +164,7 @@ export class RequestCalls {
       if (outcome === "conflict") {
         throw new LiftError("CONFLICT", { status: 409, message: "The `id` belongs to another request" });
       }
-      if (isClaimed) claimed = { request: found, ...NEW_WORK, input: created.input };
+      if (isClaimed) claimed = { request: found, ...NOTHING_DONE, input: created.input };
       // A client that gets the acknowledgment reads its end, so a failure to read it here refuses nothing.
       const end =
         outcome === "exists"

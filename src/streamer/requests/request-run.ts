@@ -154,7 +154,7 @@ export class RequestRun {
       );
       return await this.#complete(result);
     } catch (error) {
-      // What the handler has written counts, unless it was stopped.
+      // Keeps the output that the handler wrote before it failed, unless it was stopped.
       if (!this.#stop.signal.aborted) await this.#output.end().catch(() => {});
       this.#stop.abort(error);
       // The end names the last offset, which an item on its way to the store would exceed.
