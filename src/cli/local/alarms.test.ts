@@ -3,11 +3,11 @@ import { readStackWith } from "../../../test/support/read-stack.ts";
 import { Alarms } from "./alarms.ts";
 
 /** Reads a stack with an alarm. */
-function read(properties: string) {
+function read(properties: string, statistic = "Sum") {
   const stack = readStackWith(`  Custom: { Type: Custom::Limits }
   Errors:
     Type: AWS::CloudWatch::Alarm
-    Properties: { Namespace: Chat, MetricName: Errors, Statistic: Sum, ComparisonOperator: GreaterThanThreshold, ${properties} }
+    Properties: { Namespace: Chat, MetricName: Errors, Statistic: ${statistic}, ComparisonOperator: GreaterThanThreshold, ${properties} }
 `);
   const fired: string[] = [];
   const alarms = new Alarms(stack, (line) => fired.push(line));
@@ -21,6 +21,20 @@ it.each(["0.5", "'0.5'", "5e-1"])("fires above its threshold, %s", (threshold) =
   expect(fired).toEqual([]);
   alarms.record({ ...metric, value: 0.1 });
   expect(fired).toEqual(["ALARM Errors: "]);
+});
+
+it.each([
+  ["Sum", 200_000],
+  ["Maximum", 2],
+  ["Minimum", 1],
+  ["Average", 1],
+])("takes 200,000 values in a period, by %s", (statistic, threshold) => {
+  const { alarms, fired } = read(`Threshold: ${threshold}`, statistic);
+  const metric = { namespace: "Chat", name: "Errors", dimensions: {} };
+  for (let index = 0; index < 200_000; index++) alarms.record({ ...metric, value: 1 });
+  expect(fired).toEqual([]);
+  for (const value of [3, 3]) alarms.record({ ...metric, value });
+  expect(fired).toEqual(statistic === "Minimum" ? [] : ["ALARM Errors: "]);
 });
 
 it("is listed with a threshold of a resource that does not run here", () => {

@@ -17,21 +17,31 @@ interface Alarm {
   readonly periodMs: number;
   readonly statistic: Statistic;
   readonly isBreached: (value: number) => boolean;
-  /** The values of the current period. */
-  values: number[];
+  /** What is kept of the values of the current period. */
+  summary: Summary;
   periodStart: number;
   hasFired: boolean;
 }
 
-type Statistic = (values: readonly number[]) => number;
+interface Summary {
+  readonly count: number;
+  readonly sum: number;
+  readonly least: number;
+  readonly greatest: number;
+}
 
-const sum: Statistic = (values) => values.reduce((total, value) => total + value, 0);
+type Statistic = (summary: Summary) => number;
+
+const EMPTY: Summary = {
+  ...{ count: 0, sum: 0 },
+  ...{ least: Number.POSITIVE_INFINITY, greatest: Number.NEGATIVE_INFINITY },
+};
 const STATISTICS: { readonly [name: string]: Statistic } = {
-  Sum: sum,
-  Average: (values) => sum(values) / values.length,
-  Maximum: (values) => Math.max(...values),
-  Minimum: (values) => Math.min(...values),
-  SampleCount: (values) => values.length,
+  Sum: ({ sum }) => sum,
+  Average: ({ sum, count }) => sum / count,
+  Maximum: ({ greatest }) => greatest,
+  Minimum: ({ least }) => least,
+  SampleCount: ({ count }) => count,
 };
 
 const COMPARISONS: { readonly [name: string]: (value: number, threshold: number) => boolean } = {
@@ -73,9 +83,13 @@ export class Alarms {
   #add(alarm: Alarm, value: number): void {
     const now = this.#now();
     if (now - alarm.periodStart >= alarm.periodMs)
-      Object.assign(alarm, { values: [], periodStart: now, hasFired: false });
-    alarm.values.push(value);
-    if (alarm.hasFired || !alarm.isBreached(alarm.statistic(alarm.values))) return;
+      Object.assign(alarm, { summary: EMPTY, periodStart: now, hasFired: false });
+    const { count, sum, least, greatest } = alarm.summary;
+    alarm.summary = {
+      ...{ count: count + 1, sum: sum + value },
+      ...{ least: Math.min(least, value), greatest: Math.max(greatest, value) },
+    };
+    if (alarm.hasFired || !alarm.isBreached(alarm.statistic(alarm.summary))) return;
     alarm.hasFired = true;
     this.#onAlarm(`ALARM ${alarm.name}: ${alarm.description}`);
   }
@@ -99,7 +113,7 @@ function readAlarm(stack: Stack, resource: ResolvedResource): Alarm | undefined 
     periodMs: 1_000 * (readInteger(stack, resource, "Period", [1, 604_800]) ?? 60),
     statistic,
     isBreached: (value) => compare(value, threshold),
-    values: [],
+    summary: EMPTY,
     periodStart: Number.NEGATIVE_INFINITY,
     hasFired: false,
   };
