@@ -9,6 +9,7 @@ import { fanout } from "./fanout.ts";
 import { flood } from "./flood.ts";
 import { type Findings, printJson, printTables } from "./lib/report.ts";
 import { installRivals } from "./lib/rivals.ts";
+import { local } from "./local.ts";
 import { migration } from "./migration.ts";
 import { promises } from "./promises.ts";
 import { queue } from "./queue.ts";
@@ -50,6 +51,10 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
     { run: disconnect, runs: 3, about: "10,000 and 20,000 connections that drop at once, with presence" },
   ],
   [
+    "local",
+    { run: local, runs: 9, about: "messages/s through a template run by `lift-ws local`, beside bundles" },
+  ],
+  [
     "migration",
     { run: migration, runs: 5, about: "four handlers written by hand, the old way and with Lift" },
   ],
@@ -80,6 +85,7 @@ const WITHOUT_RIVALS: ReadonlySet<string> = new Set([
   "recover",
   "flood",
   "disconnect",
+  "local",
   "migration",
   "scale",
 ]);
