@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 const source = { conditions: ["@lift-ws/source"] };
@@ -17,8 +18,8 @@ export default defineConfig({
   resolve: source,
   ssr: { resolve: source },
   test: {
-    // By default one core is left for a page that shows the tests; here nobody looks at one.
-    maxWorkers: "100%",
+    // More than cores, because tests of processes, browsers and databases often wait for them.
+    maxWorkers: Math.ceil(1.5 * availableParallelism()),
     globalSetup: ["test/secrets/folder.ts", "test/support/compile-cache.ts"],
     setupFiles: ["test/secrets/record.ts", "test/support/deterministic.ts"],
     // A limit tells a hang from a slow machine, so it is far from what a test takes.
