@@ -87,8 +87,10 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   const target = readTarget(flags, positionals);
   // Load the file before reading PORT and HOST, because it may set them.
   if (flags["env-file"] !== undefined) loadEnvFile(flags["env-file"]);
+  // From here on, because what is started has to be ended, and files of it removed.
+  const stopped = waitForStop((line) => terminal.stderr.write(`${line}\n`));
   const server = await startServer(readSettings(flags, target), terminal);
-  await waitForStop((line) => terminal.stderr.write(`${line}\n`));
+  await stopped;
   await server.close();
   return 0;
 }

@@ -59,6 +59,8 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
     parameters: Object.fromEntries(flags.parameter?.map(readParameter) ?? []),
   };
   const stack = readStack(settings);
+  // From here on, because what is started has to be ended, and files of it removed.
+  const stopped = waitForStop((line) => terminal.stderr.write(`${line}\n`));
   const server = await startServer(
     {
       ...readServerFlags(usage, flags),
@@ -80,7 +82,7 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
     },
     terminal,
   );
-  await waitForStop((line) => terminal.stderr.write(`${line}\n`));
+  await stopped;
   await server.close();
   return 0;
 }

@@ -1,8 +1,11 @@
 // `lift-ws local` on a stack without tables: functions from zip files, function URLs, and a role of another stack.
-import { writeFile } from "node:fs/promises";
-import { request } from "node:http";
+import { once } from "node:events";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { writeZip } from "../support/zip.ts";
 import { ask, type Command, Project } from "./project.ts";
 
@@ -294,4 +297,24 @@ it("keeps the objects of buckets, and decides each call by the role of its funct
     /not authorized to perform: s3:PutObject on resource: arn:aws:s3:::denied-notes\/notes\/1/,
   );
   for (const each of [lift, denied]) await each.kill();
+});
+
+it("removes the extracted code when it is stopped before it has started", async () => {
+  const temporary = await mkdtemp(join(tmpdir(), "lift-ws-stopped-"));
+  onTestFinished(() => rm(temporary, { recursive: true }));
+  // A database that fails once the command has been stopped.
+  const database = createServer((_request, response) => {
+    lift.signal("SIGINT");
+    void lift.prints(/^Stopping/m).finally(() => response.writeHead(400).end());
+  }).listen(0, "127.0.0.1");
+  onTestFinished(() => void database.close());
+  await once(database, "listening");
+  const { port } = database.address() as AddressInfo;
+  const table = "  Table: { Type: AWS::DynamoDB::Table, Properties: { KeySchema: [] } }\n";
+  await project.save("table.yaml", `${TEMPLATE}${table}`);
+  const endpoint = `http://127.0.0.1:${port}`;
+  const argv = ["local", "table.yaml", "--port", "0", "--dynamodb-endpoint", endpoint];
+  const lift = project.run(argv, { TMPDIR: temporary });
+  await lift.exited;
+  expect(await readdir(temporary)).toEqual([]);
 });
