@@ -14,6 +14,7 @@ import {
 } from "@aws-sdk/client-s3";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { readStackWith } from "../../../test/support/read-stack.ts";
 import { s3BlobStore } from "../../store/s3/index.ts";
 import { type AwsEndpoint, serveAwsEndpoint } from "./aws-endpoint.ts";
 import { StackBuckets } from "./buckets.ts";
@@ -322,3 +323,44 @@ it("lists what its buckets do not do", () => {
   new StackBuckets(stack, { callers, onRefused: () => {}, now: Date.now });
   expect(stack.notRun.get("lifecycle rules of a bucket")).toContain("Blobs");
 });
+
+it.each([
+  [
+    "BucketName: Photos",
+    '`BucketName` must be 3 to 63 lowercase letters, digits, dots and hyphens; got "Photos"',
+  ],
+  ["BucketName: ab", "`BucketName` must be"],
+  ["BucketName: 192.168.5.4", "`BucketName` must be"],
+  ["BucketName: a..b", "`BucketName` must be"],
+  [
+    "BucketName: [photos]",
+    '`BucketName` must be 3 to 63 lowercase letters, digits, dots and hyphens; got ["photos"]',
+  ],
+  ["CorsConfiguration: '*'", '`CorsConfiguration` must be a map; got "*"'],
+  ["CorsConfiguration: {}", "`CorsRules` must be a list of rules; got nothing"],
+  ["CorsConfiguration: { CorsRules: [a] }", '`CorsRules` must be a list of rules; got ["a"]'],
+  ["CorsConfiguration: { CorsRules: [{ AllowedMethods: [GET] }] }", "A CORS rule needs `AllowedOrigins`"],
+  [
+    "CorsConfiguration: { CorsRules: [{ AllowedOrigins: ['*'], AllowedMethods: [GET, PATCH] }] }",
+    '`AllowedMethods` must be of DELETE, GET, HEAD, POST, PUT; got ["GET","PATCH"]',
+  ],
+  ["CorsConfiguration: { CorsRules: [{ AllowedOrigins: ['*'] }] }", "`AllowedMethods` must be of"],
+])("refuses a bucket with %s, and names it", (properties, message) => {
+  const read = () => {
+    const broken = readStackWith(`  Photos: { Type: AWS::S3::Bucket, Properties: { ${properties} } }\n`);
+    return new StackBuckets(broken, { callers: new Callers(broken), onRefused() {}, now: Date.now });
+  };
+  expect(read).toThrow(`chat.yaml:4: Photos: ${message}`);
+});
+
+it.each(["BucketName: photos.example-1", "BucketName: !Ref Custom"])(
+  "takes a bucket with %s",
+  (properties) => {
+    const good = readStackWith(
+      `  Custom: { Type: Custom::Name }\n  Photos: { Type: AWS::S3::Bucket, Properties: { ${properties} } }\n`,
+    );
+    expect(
+      () => new StackBuckets(good, { callers: new Callers(good), onRefused() {}, now: Date.now }),
+    ).not.toThrow();
+  },
+);

@@ -3,8 +3,13 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:
 import { crc32 } from "node:zlib";
 import { readCredential, readPresigned, verifyPresigned } from "../../aws/index.ts";
 import { readBody } from "../../internal/read-body.ts";
-import { matchesWildcards, type ResolvedResource, type ValueMap } from "../../lambda-emulator/index.ts";
-import { mapsOf, textOf } from "./properties.ts";
+import {
+  isUnknown,
+  matchesWildcards,
+  type ResolvedResource,
+  type ValueMap,
+} from "../../lambda-emulator/index.ts";
+import { mapsOf, type PropertyReader, show, textOf } from "./properties.ts";
 import type { Callers, Decision } from "./roles.ts";
 import type { Stack } from "./stack.ts";
 
@@ -86,7 +91,10 @@ export class StackBuckets {
     this.#buckets = new Map(resources.map((resource) => [resource.ref, { resource, objects: new Map() }]));
     this.#options = options;
     this.#partition = stack.template.stack.partition;
-    for (const { logicalId, properties } of resources) {
+    for (const resource of resources) {
+      const { logicalId, properties } = resource;
+      assertName(stack, resource);
+      assertCorsRules(stack, resource);
       for (const [property, reason] of Object.entries(NOT_RUN)) {
         if (properties[property] !== undefined) stack.skip(logicalId, reason);
       }
@@ -291,6 +299,37 @@ export class StackBuckets {
     if (allowed) return new S3Error(404, "NoSuchKey", `The object ${JSON.stringify(key)} does not exist`);
     const message = `The object ${JSON.stringify(key)} does not exist; S3 says only that access is denied, because s3:ListBucket is not allowed`;
     return new S3Error(403, "AccessDenied", message);
+  }
+}
+
+/** "General purpose bucket naming rules" in S3's user guide. */
+const NAME = /^(?!xn--|\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+
+/** @throws {TemplateError} TEMPLATE_INVALID */
+function assertName(stack: PropertyReader, resource: ResolvedResource): void {
+  const { BucketName: name } = resource.properties;
+  if (name === undefined || (typeof name === "string" && (NAME.test(name) || isUnknown(name)))) return;
+  const message = `\`BucketName\` must be 3 to 63 lowercase letters, digits, dots and hyphens; got ${show(name)}`;
+  throw stack.error("TEMPLATE_INVALID", message, resource);
+}
+
+const CORS_METHODS = ["DELETE", "GET", "HEAD", "POST", "PUT"];
+
+/** @throws {TemplateError} TEMPLATE_INVALID for a rule that S3 refuses */
+function assertCorsRules(stack: PropertyReader, resource: ResolvedResource): void {
+  const [cors] = mapsOf(resource.properties.CorsConfiguration);
+  if (cors === undefined) return;
+  const fail = (message: string) => stack.error("TEMPLATE_INVALID", message, resource);
+  const rules = mapsOf(cors.CorsRules);
+  if (rules.length === 0 || rules.length !== [cors.CorsRules].flat().length) {
+    throw fail(`\`CorsRules\` must be a list of rules; got ${show(cors.CorsRules)}`);
+  }
+  for (const rule of rules) {
+    if (textsOf(rule, "AllowedOrigins").length === 0) throw fail("A CORS rule needs `AllowedOrigins`");
+    const methods = textsOf(rule, "AllowedMethods");
+    const isMethod = (each: string) => CORS_METHODS.includes(each) || isUnknown(each);
+    if (methods.length > 0 && methods.every(isMethod)) continue;
+    throw fail(`\`AllowedMethods\` must be of ${CORS_METHODS.join(", ")}; got ${show(rule.AllowedMethods)}`);
   }
 }
 

@@ -58,6 +58,13 @@ it.each([
   );
 });
 
+it.each([
+  ["AWS::Events::Rule", "It needs an `EventPattern` or a `ScheduleExpression`"],
+  ["AWS::Scheduler::Schedule", "It needs a `ScheduleExpression`"],
+])("refuses %s that nothing would start", (type, message) => {
+  expect(() => read("State: ENABLED", type)).toThrow(`chat.yaml:4: Nightly: ${message}`);
+});
+
 it("takes a unit in the singular or plural for a schedule of EventBridge Scheduler, but no 0", () => {
   const [two] = read("ScheduleExpression: rate(2 minute)").schedules;
   expect(two?.when).toEqual({ everyMs: 120_000 });

@@ -214,7 +214,12 @@ export function readSchedules(stack: Stack, functions: StackFunctions, terminal:
   return stack.ofType("AWS::Events::Rule", "AWS::Scheduler::Schedule").flatMap((rule) => {
     const { properties, attributes } = rule;
     const expression = textOf(properties, "ScheduleExpression");
-    if (expression === undefined) return [];
+    if (expression === undefined) {
+      const isRule = rule.type === "AWS::Events::Rule";
+      if (isRule && properties.EventPattern !== undefined) return [];
+      const needed = isRule ? "`EventPattern` or a `ScheduleExpression`" : "`ScheduleExpression`";
+      throw stack.error("TEMPLATE_INVALID", `It needs ${isRule ? "an" : "a"} ${needed}`, rule);
+    }
     const when = readTimes(stack, rule, expression);
     const zone = textOf(properties, "ScheduleExpressionTimezone") ?? "UTC";
     const off = textOf(properties, "State") === "DISABLED";

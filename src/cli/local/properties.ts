@@ -20,6 +20,41 @@ export function textOf(properties: ValueMap, name: string): string | undefined {
   return value === undefined || typeof value === "object" ? undefined : String(value);
 }
 
+const TABLE = {
+  KeySchema: "list",
+  AttributeDefinitions: "list",
+  GlobalSecondaryIndexes: "list",
+  LocalSecondaryIndexes: "list",
+  StreamSpecification: "map",
+  TimeToLiveSpecification: "map",
+} as const;
+
+/** Properties that must be a map, or a list of maps: a text in their place would be read as nothing. */
+const SHAPES: { readonly [type: string]: { readonly [property: string]: "list" | "map" } } = {
+  "AWS::CloudWatch::Alarm": { Dimensions: "list" },
+  "AWS::DynamoDB::GlobalTable": TABLE,
+  "AWS::DynamoDB::Table": TABLE,
+  "AWS::Events::Rule": { EventPattern: "map", Targets: "list" },
+  "AWS::Lambda::EventSourceMapping": { DestinationConfig: "map" },
+  "AWS::Lambda::Url": { Cors: "map" },
+  "AWS::S3::Bucket": { CorsConfiguration: "map" },
+  "AWS::Scheduler::Schedule": { Target: "map" },
+};
+
+/**
+ * Checks the shapes of the properties that run here. A value of a resource that does not run has none.
+ * @throws {TemplateError} TEMPLATE_INVALID
+ */
+export function assertShapes(stack: PropertyReader, resource: ResolvedResource): void {
+  for (const [name, shape] of Object.entries(SHAPES[resource.type] ?? {})) {
+    const value = resource.properties[name];
+    if (value === undefined || (typeof value === "string" && isUnknown(value))) continue;
+    if (isMap(value) || (shape === "list" && Array.isArray(value) && value.every(isMap))) continue;
+    const expected = shape === "list" ? "a list of maps" : "a map";
+    throw stack.error("TEMPLATE_INVALID", `\`${name}\` must be ${expected}; got ${show(value)}`, resource);
+  }
+}
+
 /** Returns a property as a list of maps. */
 export function mapsOf(value: Value | undefined): readonly ValueMap[] {
   return value === undefined ? [] : ([value].flat() as Value[]).filter(isMap);

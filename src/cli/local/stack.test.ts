@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readStackWith } from "../../../test/support/read-stack.ts";
 import { readLimits } from "./api.ts";
 import { Callers } from "./roles.ts";
 import { readStack, stackNameOf } from "./stack.ts";
@@ -270,3 +271,26 @@ it.each([
   ["my_app.yaml", "my-app"],
   ["1.yml", "stack"],
 ])("names the stack of %s %s", (file, name) => expect(stackNameOf(file)).toBe(name));
+
+it.each([
+  ["AWS::CloudWatch::Alarm", "Dimensions", "a list of maps"],
+  ["AWS::DynamoDB::GlobalTable", "LocalSecondaryIndexes", "a list of maps"],
+  ["AWS::DynamoDB::Table", "AttributeDefinitions", "a list of maps"],
+  ["AWS::DynamoDB::Table", "GlobalSecondaryIndexes", "a list of maps"],
+  ["AWS::DynamoDB::Table", "KeySchema", "a list of maps"],
+  ["AWS::DynamoDB::Table", "StreamSpecification", "a map"],
+  ["AWS::DynamoDB::Table", "TimeToLiveSpecification", "a map"],
+  ["AWS::Events::Rule", "EventPattern", "a map"],
+  ["AWS::Events::Rule", "Targets", "a list of maps"],
+  ["AWS::Lambda::EventSourceMapping", "DestinationConfig", "a map"],
+  ["AWS::Lambda::Url", "Cors", "a map"],
+  ["AWS::Scheduler::Schedule", "Target", "a map"],
+])("refuses %s whose %s is a text, which would be read as nothing", (type, property, expected) => {
+  const read = (value: string) =>
+    readStackWith(`  Custom: { Type: Custom::Thing }
+  One: { Type: ${type}, Properties: { ${property}: ${value} } }
+`);
+  expect(() => read("x")).toThrow(`chat.yaml:5: One: \`${property}\` must be ${expected}; got "x"`);
+  expect(() => read("[x]")).toThrow(`\`${property}\` must be ${expected}; got ["x"]`);
+  expect(() => read("!GetAtt Custom.Value")).not.toThrow();
+});

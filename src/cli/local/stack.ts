@@ -16,7 +16,7 @@ import {
 import { CliError } from "../errors.ts";
 import { displayPath } from "../project/handlers.ts";
 import { type FunctionSettings, readFunctionSettings } from "./function-settings.ts";
-import { mapsOf, show, textOf } from "./properties.ts";
+import { assertShapes, mapsOf, show, textOf } from "./properties.ts";
 
 /** What is read from a template. */
 export interface StackSettings {
@@ -87,6 +87,7 @@ export class Stack {
   constructor(template: ResolvedTemplate) {
     this.template = template;
     this.#assertDistinct();
+    for (const resource of template.resources) assertShapes(this, resource);
     this.api = this.#onlyApi();
     this.stage = this.#onlyStage();
     this.functions = this.#readFunctions();
