@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { waitForStop } from "../internal/stopping.ts";
 import {
   type Arguments,
   type Command,
@@ -9,7 +8,7 @@ import {
   type Usage,
   usageError,
 } from "./arguments.ts";
-import { type ServerSettings, startServer } from "./dev/server.ts";
+import { type ServerSettings, serveUntilStopped } from "./dev/server.ts";
 import { readEndpoint, readNumber, readServerFlags, SERVER_FLAGS } from "./dev/server-flags.ts";
 import { loadEnvFile, readEnvFile } from "./environment.ts";
 import { CliError } from "./errors.ts";
@@ -87,11 +86,7 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   const target = readTarget(flags, positionals);
   // Load the file before reading PORT and HOST, because it may set them.
   if (flags["env-file"] !== undefined) loadEnvFile(flags["env-file"]);
-  // From here on, because what is started has to be ended, and files of it removed.
-  const stopped = waitForStop((line) => terminal.stderr.write(`${line}\n`));
-  const server = await startServer(readSettings(flags, target), terminal);
-  await stopped;
-  await server.close();
+  await serveUntilStopped(readSettings(flags, target), terminal);
   return 0;
 }
 

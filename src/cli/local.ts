@@ -1,7 +1,6 @@
 import { resolve } from "node:path";
-import { waitForStop } from "../internal/stopping.ts";
 import { type Command, readArguments, type Terminal, type Usage, usageError } from "./arguments.ts";
-import { readRegion, startServer } from "./dev/server.ts";
+import { readRegion, serveUntilStopped } from "./dev/server.ts";
 import { readEndpoint, readNumber, readServerFlags, SERVER_FLAGS } from "./dev/server-flags.ts";
 import { readEnvFile } from "./environment.ts";
 import { readStack, stackNameOf } from "./local/stack.ts";
@@ -59,9 +58,7 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
     parameters: Object.fromEntries(flags.parameter?.map(readParameter) ?? []),
   };
   const stack = readStack(settings);
-  // From here on, because what is started has to be ended, and files of it removed.
-  const stopped = waitForStop((line) => terminal.stderr.write(`${line}\n`));
-  const server = await startServer(
+  await serveUntilStopped(
     {
       ...readServerFlags(usage, flags),
       run: {
@@ -82,8 +79,6 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
     },
     terminal,
   );
-  await stopped;
-  await server.close();
   return 0;
 }
 

@@ -15,9 +15,13 @@ const MAX_ANCESTORS = 6;
  * Waits until the process should stop: at the first SIGINT, SIGTERM or SIGHUP, when the npm or npx that started it has
  * ended, or when the reader of its output is gone. A later signal exits at once with 128 plus its number.
  * @param say writes a line for the user
+ * @param unneeded ends the wait without a result: what would be stopped has failed
  * @returns the signal; `undefined` when npm or the reader is gone, because then nobody can send another signal
  */
-export function waitForStop(say: (line: string) => void): Promise<NodeJS.Signals | undefined> {
+export function waitForStop(
+  say: (line: string) => void,
+  unneeded?: AbortSignal,
+): Promise<NodeJS.Signals | undefined> {
   return new Promise((resolve) => {
     let stoppedAt: number | undefined;
     const stop = (signal: (typeof SIGNALS)[number] | undefined): void => {
@@ -33,10 +37,17 @@ export function waitForStop(say: (line: string) => void): Promise<NodeJS.Signals
     for (const signal of SIGNALS) process.on(signal, stop);
     // EPIPE or EIO: the reader or the terminal is gone. Without a listener, the error would end the process before its
     // events, or be logged as an uncaught exception in an endless loop.
-    for (const stream of [process.stdout, process.stderr]) stream.on("error", () => stop(undefined));
+    const streams = [process.stdout, process.stderr];
+    const hangUp = () => stop(undefined);
+    for (const stream of streams) stream.on("error", hangUp);
     const stopWatching = isForeground(process.env.npm_lifecycle_script)
       ? watchLauncher(() => stop(undefined))
       : () => {};
+    unneeded?.addEventListener("abort", () => {
+      for (const signal of SIGNALS) process.off(signal, stop);
+      for (const stream of streams) stream.off("error", hangUp);
+      stopWatching();
+    });
   });
 }
 

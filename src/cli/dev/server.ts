@@ -11,6 +11,7 @@ import {
   GatewayError,
 } from "../../gateway/index.ts";
 import { networkUrls } from "../../internal/network-urls.ts";
+import { waitForStop } from "../../internal/stopping.ts";
 import { isLoopback } from "../../internal/this-machine.ts";
 import { redirectApiHosts } from "../../lambda-emulator/index.ts";
 import type { Terminal } from "../arguments.ts";
@@ -66,7 +67,7 @@ export interface ServerSettings {
 }
 
 /** A running `lift-ws dev` or `lift-ws local`. */
-export interface DevServer {
+interface DevServer {
   /** Stops gracefully. */
   close(): Promise<void>;
 }
@@ -84,8 +85,22 @@ interface AppSource {
   close(): Promise<void>;
 }
 
-/** Loads an app and serves it. @throws {CliError} */
-export async function startServer(settings: ServerSettings, terminal: Terminal): Promise<DevServer> {
+/** Loads an app and serves it until the process should stop, also if that is before it has started. @throws {CliError} */
+export async function serveUntilStopped(settings: ServerSettings, terminal: Terminal): Promise<void> {
+  const failed = new AbortController();
+  const stopped = waitForStop((line) => terminal.stderr.write(`${line}\n`), failed.signal);
+  try {
+    const server = await startServer(settings, terminal);
+    await stopped;
+    await server.close();
+  } catch (error) {
+    failed.abort();
+    throw error;
+  }
+}
+
+/** @throws {CliError} */
+async function startServer(settings: ServerSettings, terminal: Terminal): Promise<DevServer> {
   const { host, stage } = settings;
   const region = readRegion();
   // The functions of a stack have key pairs of their own.
