@@ -67,7 +67,7 @@ function call(method, path, body, errorType) {
 }
 
 /**
- * Exits when the Runtime API is gone.
+ * Exits when the Runtime API, or the reader of the output, is gone: the emulator has ended.
  * @returns {never}
  */
 function exitWithoutApi() {
@@ -219,6 +219,8 @@ if (apiHosts !== undefined) (await import("./api-hosts.ts")).redirectApiHosts(ap
 if (sdkFolders !== undefined) provideSdk(sdkFolders);
 
 patchConsole();
+// Without a listener, a failed write would be an uncaught exception, whose report would be written, and so on.
+process.stdout.on("error", exitWithoutApi);
 process.on("uncaughtException", (error) => exitWith(error, 129));
 process.on("unhandledRejection", (reason) => {
   exitWith(new RuntimeError("UnhandledPromiseRejection", format(reason)), 128);
