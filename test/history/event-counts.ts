@@ -1,7 +1,11 @@
 import { FAULT_KINDS, THROTTLED } from "./faults.ts";
 import { LOAD_PROFILES } from "./load-profile.ts";
 import type { LogEntry, StoredFact } from "./log.ts";
+import { BLOB_BYTES } from "./request-script.ts";
 import type { StoreName } from "./stores.ts";
+
+const CHUNKED = "published in chunks";
+const DOWNLOADED = "results downloaded";
 
 /** Events of live streams that a run must have. */
 const STREAM_EVENTS = [
@@ -20,9 +24,8 @@ const REQUEST_EVENTS = {
   "cancels after the end": 0.002,
   "attempts repeated": 0.1,
   "outputs read": 0.5,
+  [DOWNLOADED]: 0.01,
 };
-
-const CHUNKED = "published in chunks";
 
 /** Counts the events and faults of a run. */
 export class EventCounts {
@@ -45,6 +48,9 @@ export class EventCounts {
     }
     if (entry.kind === "accepted" && entry.chunked) {
       this.counts.set(CHUNKED, this.count(CHUNKED) + 1);
+    }
+    if (entry.kind === "job_ended" && (entry.bytes ?? 0) >= BLOB_BYTES[0]) {
+      this.counts.set(DOWNLOADED, this.count(DOWNLOADED) + 1);
     }
     const name = eventName(entry);
     const times = entry.kind === "resumed" ? entry.count : 1;

@@ -207,7 +207,8 @@ export type LogEvent =
   /** The client does not watch any more. */
   | { readonly kind: "job_left"; readonly job: string }
   | { readonly kind: "job_output"; readonly job: string; readonly text: string }
-  | { readonly kind: "job_ended"; readonly job: string; readonly end: RequestEnd }
+  /** `bytes` of the result, as JSON. */
+  | { readonly kind: "job_ended"; readonly job: string; readonly bytes?: number; readonly end: RequestEnd }
   /** A client asked for a request, at the end of the run. */
   | {
       readonly kind: "request_read";

@@ -10,6 +10,8 @@ import type { StoreConfig } from "./stores.ts";
 /** Start-up configuration of the server process. */
 export interface ServerConfig {
   readonly storeConfig: StoreConfig;
+  /** Of results that are too large for the store. */
+  readonly blobFolder: string;
   readonly seed: number;
   readonly profile: LoadProfile;
   /** Speed of the gateway's clock at the start. */

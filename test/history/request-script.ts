@@ -9,7 +9,7 @@ import { Random } from "./random.ts";
 /** The action of the simulated requests. */
 export const WORK = "work";
 
-/** `flaky`: some attempts fail. `doomed`: fails for good. `large`: its result is larger than a frame. */
+/** `flaky`: some attempts fail. `doomed`: fails for good. `large`: its result is larger than a frame, and often than what the store takes. */
 export const REQUEST_KINDS = ["text", "values", "large", "flaky", "doomed"] as const;
 
 export type RequestKind = (typeof REQUEST_KINDS)[number];
@@ -36,7 +36,9 @@ interface RequestPlan {
 
 const DOOMED_CODE = "DOOMED";
 const CHUNK_MS = [0, 60] as const;
+/** In parts, and through the blob store. */
 const LARGE_BYTES = [98_000, 250_000] as const;
+export const BLOB_BYTES = [310_000, 400_000] as const;
 
 export function formatRequest({ tenant, user, id }: RequestName): string {
   return `${tenant}/${user}/${id}`;
@@ -51,7 +53,9 @@ function planRequest(name: RequestName, kind: RequestKind): RequestPlan {
     const filler = "x".repeat(random.chance(0.15) ? random.integer(500, 4_000) : 0);
     return kind === "values" ? { request, at, filler } : `<${request} ${at}${filler}>`;
   });
-  const filler = "x".repeat(kind === "large" ? random.integer(...LARGE_BYTES) : 0);
+  const [least, most] = random.chance(0.4) ? LARGE_BYTES : BLOB_BYTES;
+  const size = random.integer(least, most);
+  const filler = "x".repeat(kind === "large" ? size : 0);
   const failures = { flaky: random.integer(1, 3), doomed: Number.POSITIVE_INFINITY };
   return {
     stages,

@@ -117,7 +117,10 @@ export class RequestUser {
     const watched = start({ signal: left.signal, onOutput });
     const ended: Promise<void> = watched
       .then(
-        (result) => this.#log({ kind: "job_ended", job, end: { result: digest(result) } }),
+        (result) => {
+          const bytes = JSON.stringify(result).length;
+          this.#log({ kind: "job_ended", job, bytes, end: { result: digest(result) } });
+        },
         (error: ClientError) => {
           if (!left.signal.aborted) this.#log({ kind: "job_ended", job, end: { code: error.code } });
         },

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { WebSocketEvent } from "../../src/apigw/index.ts";
 import { createGateway } from "../../src/gateway/index.ts";
 import { type AnyContext, jsonLogger } from "../../src/lift/index.ts";
+import { fileBlobStore } from "../../src/store/files/index.ts";
 import type { ChannelStore, TableStreamHistory } from "../../src/store/index.ts";
 import { memoryConnectionStore } from "../../src/store/memory/index.ts";
 import {
@@ -49,6 +50,7 @@ const options = {
   store: faultyStore(recording(storeWithBugs), faults),
   schedule: withEarlierItems(schedule, STALE_CONNECTIONS, IDLE_MS / (profile.limits.idleMs / profile.speed)),
   connectionStore,
+  blobs: fileBlobStore({ folder: config.blobFolder }),
   requests: { workers: WORKERS, leaseMs: profile.requests.leaseMs, gatherMs: GATHER_MS },
   // Runs are short, so the delays between attempts are short too.
   scheduleRetry: { firstMs: 500, longestMs: 2_000 },

@@ -102,6 +102,7 @@ export class Simulation {
     this.profile = LOAD_PROFILES[storeConfig.store];
     const config: ServerConfig = {
       storeConfig,
+      blobFolder: join(folder, "blobs"),
       seed: random.integer(0, 2 ** 31),
       profile: this.profile,
       speed: 1,
