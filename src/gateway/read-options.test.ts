@@ -45,6 +45,7 @@ describe("readOptions", () => {
     ["routeSelectionExpression", [5]],
     ["routeResponses", ["join", [5], new Set(["join"])]],
     ["allowedOrigins", ["https://app.example", [/app/]]],
+    ["allowedHosts", ["app.example", [5], ["app.example:3001"], ["app.example/"]]],
     ["stage", [5]],
     ["stageVariables", ["x", { a: 5 }]],
     ["apiId", [5, ""]],

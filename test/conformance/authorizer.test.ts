@@ -38,6 +38,15 @@ describe("a REQUEST authorizer", () => {
     expect((await api.connects.next()).headers).not.toHaveProperty("content-length");
   });
 
+  it("receives a header of the documented input once, in the client's spelling", async () => {
+    const api = await startWith(() => allow);
+    await upgrade(api.gateway, "/dev", { "Content-Length": "0" });
+    const { headers } = await api.asked.next();
+    const names = Object.keys(headers).map((name) => name.toLowerCase());
+    expect(names.filter((name) => name === "content-length")).toHaveLength(1);
+    expect(headers).toHaveProperty("Content-Length", "0");
+  });
+
   it("can read a header by the client's spelling, as the documented authorizer does", async () => {
     const { gateway } = await startWith(({ headers }) => {
       if (headers.HeaderAuth1 === "headerValue1") return allow;
@@ -291,5 +300,19 @@ describe("an authorizer's failure", () => {
     const api = await startWith(() => Promise.reject(error));
     await upgrade(api.gateway);
     expect(await api.reports.next()).toMatchObject({ routeKey: "authorizer", status: 500, error });
+  });
+
+  it("is reported with the cause of a result that is not JSON, and without one for another invalid result", async () => {
+    const circular: { [name: string]: unknown } = { principalId: "ada" };
+    circular.self = circular;
+    const results = [circular, { principalId: "ada" }];
+    const api = await startWith(() => results.shift() as never);
+    for (let each = 0; each < 2; each++) await upgrade(api.gateway);
+    const [first, second] = (await api.reports.take(2)).map(({ error }) => error);
+    expect(first).toHaveProperty(
+      "cause",
+      expect.objectContaining({ message: expect.stringMatching("circular") }),
+    );
+    expect(second).not.toHaveProperty("cause");
   });
 });

@@ -95,10 +95,16 @@ describe("the Host of a request to a gateway on loopback", () => {
     "127.0.0.1.evil.example",
     "127.evil.example",
     "evil.example#localhost",
+    "localhost/evil.example",
     "0.0.0.0",
   ])("causes a refusal as %s, even with the same origin", async (host) => {
     const api = await start();
     expect(await upgradeStatus(api, { Host: host, Origin: `http://${host}` })).toBe(403);
+  });
+
+  it("causes a refusal without a listener for refusals too", async () => {
+    const api = await startApi({ allowedHosts: [] });
+    expect(await upgradeStatus(api, { Host: "rebound.example" })).toBe(403);
   });
 
   it.each(["localhost", "LocalHost:3001", "127.0.0.1", "127.8.8.8:1", "[::1]:3001", "localhost."])(

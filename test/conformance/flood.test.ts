@@ -102,6 +102,18 @@ describe("a client with many refused messages", () => {
     },
   );
 
+  it("is closed when they come twice as fast as they are forgotten", async () => {
+    const clock = new ManualClock();
+    const api = await startApi({ clock, limits: { refusedMessages: 10 }, routes: { $connect: () => ok } });
+    const { client } = await connectWithId(api);
+    for (let sent = 0; sent < 25; sent++) {
+      client.send("no route");
+      await Promise.race([client.messages.next(), client.closed]);
+      clock.advance(500);
+    }
+    expect(await client.closed).toEqual(ended);
+  });
+
   it("stays connected when they are few", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock, limits: { refusedMessages: 10 }, routes: { $connect: () => ok } });

@@ -1,8 +1,22 @@
 import { describe, expect, it } from "vitest";
 import { createGateway } from "../../src/gateway/index.ts";
-import { connect, gate, http, ok, startApi } from "./harness.ts";
+import { connect, gate, http, KEYS, ok, startApi } from "./harness.ts";
 
 const NOBODY = "Xux7aeaAFiACHZQ=";
+
+it("has no URL, endpoint and port before it listens", () => {
+  const gateway = createGateway({ handler: () => ok });
+  for (const read of [() => gateway.url, () => gateway.endpoint, () => gateway.port]) {
+    expect(read).toThrow(expect.objectContaining({ code: "NOT_LISTENING" }));
+  }
+});
+
+it("names localhost in its events when it listens on all addresses", async () => {
+  const api = await startApi({ credentials: KEYS }, undefined, "0.0.0.0");
+  await connect(api.gateway);
+  const { domainName } = (await api.connects.next()).requestContext;
+  expect(domainName).toBe(`localhost:${api.gateway.port}`);
+});
 
 describe("/healthz", () => {
   it("is 200 while the gateway serves", async () => {

@@ -41,10 +41,19 @@ describe("onEvent", () => {
     expect(await api.reports.next()).toMatchObject({ status: statusCode, body: "no such room" });
   });
 
-  it("gets no body when the result is not a refusal", async () => {
-    const api = await startApi({}, () => ({ statusCode: 200, body: "fine" }));
-    await connect(api.gateway);
+  it("gets no body of a refusal without one", async () => {
+    const api = await startApi({}, () => ({ statusCode: 400 }));
+    await upgrade(api.gateway, "/dev");
     expect(await api.reports.next()).not.toHaveProperty("body");
+  });
+
+  it("gets neither a body nor an error when the result is not a refusal", async () => {
+    const api = await startApi({}, () => ({ statusCode: 200, body: "fine" }));
+    (await connect(api.gateway)).send("hello");
+    for (const report of await api.reports.take(2)) {
+      expect(report).not.toHaveProperty("body");
+      expect(report).not.toHaveProperty("error");
+    }
   });
 
   it.each<[string, () => void]>([

@@ -14,6 +14,7 @@ describe("compileRouteSelector", () => {
     ["$request.body.list[10]", { list: [...Array(10).fill("x"), "eleventh"] }, "eleventh"],
     ["$request.body['odd.name']", { "odd.name": "quoted" }, "quoted"],
     ["${request.body.service}/${request.body.method}", { service: "chat", method: "send" }, "chat/send"],
+    ["$request.body.action/v1", { action: "join" }, "join/v1"],
     ["v1-$request.body.action", { action: "join" }, "v1-join"],
     ["$request.body.a $request.body.b", { a: "x", b: "y" }, "x y"],
     ["\\$$request.body.action", { action: "join" }, "$join"],
