@@ -108,6 +108,13 @@ describe("download", () => {
   });
 });
 
+it("says that a namespace has no blobs", async () => {
+  const ada = await simulate().client("ada-1");
+  expect(await ada.ask("upload", { ...png, channel: "plain:a", bytes: 1 })).toMatchObject({
+    error: { message: "The namespace has no blobs" },
+  });
+});
+
 it("a failing blob store answers STORE_FAILED and reveals no cause", async () => {
   const fail = () => Promise.reject(new Error("secret of the bucket"));
   const { client, lines } = simulate({ blobs: { createUpload: fail, createDownloadUrl: fail } });

@@ -122,11 +122,14 @@ describe("a presence state", () => {
     const { client, watcher } = await room({
       channels: { room: { subscribe: ({ userId }) => userId !== "eve", presence: true } },
     });
-    const code = async (who: typeof watcher) =>
-      (await who.ask("set_presence", { channel: ROOM, state: 1 })).error.code;
-    expect(await code(await client("ada-1", { user: "ada" }))).toBe("FORBIDDEN");
-    expect(await code(await client("eve-1", { user: "eve" }))).toBe("FORBIDDEN");
-    expect(await code(watcher)).toBe("UNAUTHORIZED");
+    const refusal = async (who: typeof watcher) =>
+      (await who.ask("set_presence", { channel: ROOM, state: 1 })).error;
+    expect(await refusal(await client("ada-1", { user: "ada" }))).toMatchObject({
+      code: "FORBIDDEN",
+      message: "The user is not in the channel",
+    });
+    expect(await refusal(await client("eve-1", { user: "eve" }))).toMatchObject({ code: "FORBIDDEN" });
+    expect(await refusal(watcher)).toMatchObject({ code: "UNAUTHORIZED" });
   });
 });
 

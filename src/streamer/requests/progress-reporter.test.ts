@@ -144,3 +144,10 @@ it("shortens a long message", async () => {
   await progress.close();
   expect(sent[0]?.message).toHaveLength(1_000);
 });
+
+it("has the details as their schema returns them", async () => {
+  const { progress, sent } = reporter(z.object({ done: z.coerce.number() }));
+  progress.report(10, undefined, { done: "5" });
+  await progress.close();
+  expect(sent).toMatchObject([{ details: { done: 5 } }]);
+});

@@ -536,6 +536,24 @@ describe("a stored request", () => {
     await ended(ada, "r1");
   });
 
+  it("starts at its time without a tick", async () => {
+    const { streamer, client, now, advance } = simulate();
+    streamer.request("later", {}, () => "done");
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "later", startAt: now() + 10 });
+    advance(10);
+    expect(await ended(ada, "r1")).toMatchObject({ result: "done" });
+  });
+
+  it("gives its handler what the schema of its input returns", async () => {
+    const { streamer, client } = simulate();
+    const input = z.string().transform((text) => text.length);
+    streamer.request("length", { ...LONG, input }, (length) => length);
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "length", payload: "text" });
+    expect(await ended(ada, "r1")).toMatchObject({ result: 4 });
+  });
+
   it("starts within 90 days, and at once if its client is anonymous", async () => {
     const { streamer, client, now } = simulate();
     streamer.request("later", LONG, () => 1);
@@ -846,6 +864,16 @@ describe("server code", () => {
     ]);
     await expect(requests.get("r3", owner)).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
+
+  it("gets no tenant for a user without one", async () => {
+    const { streamer, client } = simulate();
+    streamer.request("report", LONG, () => 1);
+    const eve = await client("e", { user: "eve" });
+    await eve.send({ id: "r1", action: "report" });
+    const { requests } = await streamer.requests!.list({ userId: "eve" });
+    expect(requests).toMatchObject([{ id: "r1", userId: "eve" }]);
+    expect(requests[0]).not.toHaveProperty("tenantId");
+  });
 });
 
 describe("middleware", () => {
@@ -907,6 +935,30 @@ describe("middleware", () => {
     const id = "0123456789abcdef";
     await nobody.send({ id, action: "report" });
     expect(await ended(nobody, id)).toMatchObject({ error: { code: "INTERNAL_ERROR" } });
+  });
+});
+
+describe("a store without requests", () => {
+  const withoutRequests = () => {
+    const { requests: _, ...store } = memoryChannelStore();
+    return simulate({}, { store });
+  };
+
+  it("has handlers that answer in place, within 25 seconds", () => {
+    const { streamer } = withoutRequests();
+    const add = (name: string, options: object) => () => streamer.request(name, options, () => 1);
+    expect(add("a", { timeoutMs: 25_000 })).not.toThrow();
+    expect(add("b", { timeoutMs: 25_001 })).toThrow("`b.timeoutMs` must be at most 25,000");
+    expect(add("c", LONG)).toThrow("The request `c` is long, so it needs a `store` with `requests`");
+    expect(() => simulate().streamer.request("b", { timeoutMs: 25_001 }, () => 1)).not.toThrow();
+  });
+
+  it("lets connections end whose requests would be cancelled", async () => {
+    const { streamer, client, lines } = withoutRequests();
+    streamer.request("echo", { cancelOnDisconnect: true }, (input) => input);
+    const ada = await client("a", ADA);
+    expect(await ada.leave()).toMatchObject({ statusCode: 200 });
+    expect(lines).toEqual([]);
   });
 });
 
@@ -1208,6 +1260,42 @@ describe("the workers", () => {
     await started(2);
     runs[1]!.finish();
     expect(await ended(ada, "r1")).toMatchObject({ result: 3 });
+  });
+
+  it("try to store again after they have renewed their lease", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { streamer, client, store } = simulate();
+    const { handler, runs, started } = heldHandler(async (_, { output, attempt }) => {
+      await output.write("text");
+      return attempt;
+    });
+    streamer.request("report", LONG, handler);
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    await started();
+    const renew = vi.spyOn(store.requests!, "renew");
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(await renew.mock.results[0]!.value).toBe(true);
+    const busy = new StoreError("STORE_UNAVAILABLE", "It is busy");
+    vi.spyOn(store.requests!, "append").mockRejectedValueOnce(busy);
+    runs[0]!.finish();
+    expect(await ended(ada, "r1")).toMatchObject({ result: 1 });
+  });
+
+  it("leave a request whose action only another version of the application knows", async () => {
+    const { streamer, store, client, now } = simulate();
+    streamer.request("report", LONG, () => "done");
+    const { owner, tenant } = { owner: '["acme","ada"]', tenant: '"acme"' };
+    const times = { createdAt: now(), dueAt: now() };
+    const identity = { tenantId: "acme", userId: "ada", permissions: [] };
+    const left = { owner, tenant, id: "r1", action: "newer", input: null, priority: 9, ...times, identity };
+    await store.requests!.create(left);
+    await streamer.resume();
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r2", action: "report" });
+    await ended(ada, "r2");
+    expect(await store.requests!.get({ owner, id: "r1" })).toMatchObject({ state: "PENDING", attempt: 0 });
   });
 
   it("look on ticks for what others have left in a shared store", async () => {

@@ -1,11 +1,17 @@
 import { Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { jsonLogger, LiftError } from "../../../lift/index.ts";
 import type { OutputItem } from "../../../store/index.ts";
-import { OutputWriter } from "./writer.ts";
+import { compactOutput, OutputWriter } from "./writer.ts";
 
-function writer(signal = new AbortController().signal) {
+function writer({
+  signal = new AbortController().signal,
+  beforeAppend = async () => {},
+}: {
+  readonly signal?: AbortSignal;
+  readonly beforeAppend?: () => Promise<void>;
+} = {}) {
   const items: OutputItem[] = [];
   const lines: string[] = [];
   const output = new OutputWriter({
@@ -15,7 +21,10 @@ function writer(signal = new AbortController().signal) {
     signal,
     now: () => 0,
     logger: jsonLogger({ write: (_level, line) => lines.push(line) }),
-    append: async (item) => void items.push(item),
+    append: async (item) => {
+      await beforeAppend();
+      items.push(item);
+    },
     send: async () => {},
   });
   return { output, items, lines };
@@ -82,7 +91,7 @@ describe("a source that yields nothing while the request is stopped", () => {
     ],
   ])("is cancelled: %s", async (_, createSource) => {
     const stop = new AbortController();
-    const { output, lines } = writer(stop.signal);
+    const { output, lines } = writer({ signal: stop.signal });
     const cancelled = Promise.withResolvers<void>();
     const writing = output.from(createSource(cancelled.resolve));
     await turn();
@@ -94,7 +103,7 @@ describe("a source that yields nothing while the request is stopped", () => {
 
   it("is not read to its end", async () => {
     const stop = new AbortController();
-    const { output } = writer(stop.signal);
+    const { output } = writer({ signal: stop.signal });
     let count = 0;
     function* empty() {
       for (;;) {
@@ -141,4 +150,49 @@ it("logs a refused chunk, and handles the rejection that nobody waits for", asyn
   await turn();
   expect(lines).toEqual([expect.stringContaining("Output was refused")]);
   await expect(written).rejects.toMatchObject({ code: "TOO_LARGE" });
+});
+
+it("does not end a source that has ended by itself", async () => {
+  const { output } = writer();
+  const end = vi.fn(async () => ({ done: true as const, value: undefined }));
+  const left = ["a", "b"];
+  const next = async () =>
+    left.length > 0
+      ? { done: false as const, value: left.shift() }
+      : { done: true as const, value: undefined };
+  await output.from({ [Symbol.asyncIterator]: () => ({ next, return: end }) });
+  expect(end).not.toHaveBeenCalled();
+});
+
+it("stores what was gathered while the store took longer than the gather time", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const stored = Promise.withResolvers<void>();
+  const { output, items } = writer({ beforeAppend: () => stored.promise });
+  await output.write("a");
+  await vi.advanceTimersByTimeAsync(200);
+  await output.write("b");
+  // The timer for "b" fires while "a" is on its way.
+  await vi.advanceTimersByTimeAsync(200);
+  stored.resolve();
+  await vi.waitFor(() => {
+    expect(items).toMatchObject([{ data: { text: "a" } }, { data: { text: "b" } }]);
+  });
+});
+
+it("joins items up to a size", () => {
+  const item = (offset: number) => ({
+    offset,
+    data: { text: "x".repeat(40) },
+    chunks: offset,
+    bytes: 40 * offset,
+    at: 0,
+  });
+  const size = JSON.stringify(item(1).data).length;
+  const joined = compactOutput([1, 2, 3, 4, 5].map(item), 2 * size);
+  expect(joined.map(({ from, offset }) => [from, offset])).toEqual([
+    [1, 2],
+    [3, 4],
+    [5, 5],
+  ]);
 });
