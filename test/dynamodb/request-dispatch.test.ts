@@ -288,6 +288,19 @@ describe("the tick", () => {
     expect(another.ids().sort()).toEqual(["counted", "delayed", "lost", "retried", "uncounted"]);
   });
 
+  it("starts delayed requests that are due only as far as the limits allow", async () => {
+    const { tick, run, ids } = heldWorkers(undefined, { tenant: 1 });
+    const dueAt = table.now() + MINUTE;
+    for (const id of ["r1", "r2"]) await create(id, { dueAt });
+    table.advance(MINUTE);
+    await tick();
+    expect(ids()).toHaveLength(1);
+    await run();
+    await tick();
+    await run();
+    for (const id of ["r1", "r2"]) expect(await stateOf(id)).toBe("COMPLETED");
+  });
+
   it("takes over from a worker that has died although all places are taken", async () => {
     const { tick, run, ids } = heldWorkers(undefined, { tenant: 1 });
     await create("r1");
