@@ -140,6 +140,7 @@ describe("DynamoDB store without the AWS SDK", () => {
   it.each([
     [{ endpoint: "nope" }, /endpoint/],
     [{ credentials: "AKID:secret" }, /^`credentials` must be .*; got a string$/],
+    [{ credentials: null }, /^`credentials` must be .*; got null$/],
     [{ client: {} }, /Unknown option `client`/],
   ])("rejects the options %o", (options, message) => {
     expect(() => make(options as never)).toThrow(message);
