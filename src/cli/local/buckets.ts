@@ -3,13 +3,9 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:
 import { crc32 } from "node:zlib";
 import { readCredential, readPresigned, verifyPresigned } from "../../aws/index.ts";
 import { readBody } from "../../internal/read-body.ts";
-import {
-  isUnknown,
-  matchesWildcards,
-  type ResolvedResource,
-  type ValueMap,
-} from "../../lambda-emulator/index.ts";
-import { mapsOf, type PropertyReader, show, textOf } from "./properties.ts";
+import { isUnknown, type ResolvedResource } from "../../lambda-emulator/index.ts";
+import { assertCorsRules, corsHeaders } from "./bucket-cors.ts";
+import { type PropertyReader, show } from "./properties.ts";
 import type { Callers, Decision } from "./roles.ts";
 import type { Stack } from "./stack.ts";
 
@@ -93,7 +89,7 @@ export class StackBuckets {
     this.#partition = stack.template.stack.partition;
     for (const resource of resources) {
       const { logicalId, properties } = resource;
-      assertName(stack, resource);
+      assertBucketName(stack, resource);
       assertCorsRules(stack, resource);
       for (const [property, reason] of Object.entries(NOT_RUN)) {
         if (properties[property] !== undefined) stack.skip(logicalId, reason);
@@ -121,7 +117,7 @@ export class StackBuckets {
       }
       const target = { request, response, bucket, key, query };
       if (request.method === "OPTIONS") return this.#preflight(target);
-      setHeaders(response, corsHeaders(bucket, request, request.method ?? ""));
+      setHeaders(response, corsHeaders(bucket.resource, request, request.method ?? ""));
       await this.#answer(target);
     } catch (error) {
       if (!(error instanceof S3Error)) throw error;
@@ -132,7 +128,7 @@ export class StackBuckets {
 
   #preflight({ request, response, bucket }: ObjectRequest): void {
     const method = String(request.headers["access-control-request-method"] ?? "");
-    const headers = corsHeaders(bucket, request, method);
+    const headers = corsHeaders(bucket.resource, request, method);
     if (Object.keys(headers).length === 0) {
       const message = `No CORS rule of the bucket ${bucket.resource.logicalId} allows ${method} from ${request.headers.origin}`;
       throw new S3Error(403, "AccessForbidden", message);
@@ -306,31 +302,11 @@ export class StackBuckets {
 const NAME = /^(?!xn--|\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 
 /** @throws {TemplateError} TEMPLATE_INVALID */
-function assertName(stack: PropertyReader, resource: ResolvedResource): void {
+function assertBucketName(stack: PropertyReader, resource: ResolvedResource): void {
   const { BucketName: name } = resource.properties;
   if (name === undefined || (typeof name === "string" && (NAME.test(name) || isUnknown(name)))) return;
   const message = `\`BucketName\` must be 3 to 63 lowercase letters, digits, dots and hyphens; got ${show(name)}`;
   throw stack.error("TEMPLATE_INVALID", message, resource);
-}
-
-const CORS_METHODS = ["DELETE", "GET", "HEAD", "POST", "PUT"];
-
-/** @throws {TemplateError} TEMPLATE_INVALID for a rule that S3 refuses */
-function assertCorsRules(stack: PropertyReader, resource: ResolvedResource): void {
-  const [cors] = mapsOf(resource.properties.CorsConfiguration);
-  if (cors === undefined) return;
-  const fail = (message: string) => stack.error("TEMPLATE_INVALID", message, resource);
-  const rules = mapsOf(cors.CorsRules);
-  if (rules.length === 0 || rules.length !== [cors.CorsRules].flat().length) {
-    throw fail(`\`CorsRules\` must be a list of rules; got ${show(cors.CorsRules)}`);
-  }
-  for (const rule of rules) {
-    if (textsOf(rule, "AllowedOrigins").length === 0) throw fail("A CORS rule needs `AllowedOrigins`");
-    const methods = textsOf(rule, "AllowedMethods");
-    const isMethod = (each: string) => CORS_METHODS.includes(each) || isUnknown(each);
-    if (methods.length > 0 && methods.every(isMethod)) continue;
-    throw fail(`\`AllowedMethods\` must be of ${CORS_METHODS.join(", ")}; got ${show(rule.AllowedMethods)}`);
-  }
 }
 
 /** @throws {S3Error} InvalidURI */
@@ -386,45 +362,6 @@ function checkChecksum(expected: string, body: Buffer): void {
   sum.writeUInt32BE(crc32(body));
   if (expected === "" || expected === sum.toString("base64")) return;
   throw new S3Error(400, "BadDigest", "The CRC32 that was signed or sent is not that of the body");
-}
-
-/** Returns the headers for a page by the first CORS rule that fits; none if no rule does. */
-function corsHeaders(
-  { resource }: Bucket,
-  { headers }: IncomingMessage,
-  method: string,
-): { [name: string]: string } {
-  const { origin } = headers;
-  if (origin === undefined) return {};
-  const [cors] = mapsOf(resource.properties.CorsConfiguration);
-  const asked = String(headers["access-control-request-headers"] ?? "")
-    .split(",")
-    .map((name) => name.trim().toLowerCase())
-    .filter((name) => name !== "");
-  const rule = mapsOf(cors?.CorsRules).find(
-    (each) =>
-      textsOf(each, "AllowedOrigins").some((pattern) => matchesWildcards(pattern, origin)) &&
-      textsOf(each, "AllowedMethods").includes(method) &&
-      asked.every((name) =>
-        textsOf(each, "AllowedHeaders").some((pattern) => matchesWildcards(pattern.toLowerCase(), name)),
-      ),
-  );
-  if (rule === undefined) return {};
-  const isAny = textsOf(rule, "AllowedOrigins").includes("*");
-  const exposed = textsOf(rule, "ExposedHeaders");
-  const age = textOf(rule, "MaxAge");
-  return {
-    "access-control-allow-origin": isAny ? "*" : origin,
-    "access-control-allow-methods": textsOf(rule, "AllowedMethods").join(", "),
-    ...(asked.length > 0 && { "access-control-allow-headers": asked.join(", ") }),
-    ...(exposed.length > 0 && { "access-control-expose-headers": exposed.join(", ") }),
-    ...(age !== undefined && { "access-control-max-age": age }),
-    vary: "Origin, Access-Control-Request-Headers, Access-Control-Request-Method",
-  };
-}
-
-function textsOf(properties: ValueMap, name: string): string[] {
-  return ([properties[name] ?? []].flat() as unknown[]).map(String);
 }
 
 function setHeaders(response: ServerResponse, headers: { readonly [name: string]: string }): void {
