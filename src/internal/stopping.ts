@@ -15,7 +15,7 @@ const MAX_ANCESTORS = 6;
  * Waits until the process should stop: at the first SIGINT, SIGTERM or SIGHUP, when the npm or npx that started it has
  * ended, or when the reader of its output is gone. A later signal exits at once with 128 plus its number.
  * @param say writes a line for the user
- * @param unneeded ends the wait without a result: what would be stopped has failed
+ * @param unneeded removes the listeners, and the promise stays pending: nothing has started that could be stopped
  * @returns the signal; `undefined` when npm or the reader is gone, because then nobody can send another signal
  */
 export function waitForStop(

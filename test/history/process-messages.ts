@@ -10,7 +10,7 @@ import type { StoreConfig } from "./stores.ts";
 /** Start-up configuration of the server process. */
 export interface ServerConfig {
   readonly storeConfig: StoreConfig;
-  /** Of results that are too large for the store. */
+  /** The folder of the blob store, for results that are too large for the store of requests. */
   readonly blobFolder: string;
   readonly seed: number;
   readonly profile: LoadProfile;

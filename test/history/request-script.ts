@@ -36,8 +36,9 @@ interface RequestPlan {
 
 const DOOMED_CODE = "DOOMED";
 const CHUNK_MS = [0, 60] as const;
-/** In parts, and through the blob store. */
+/** Sizes of results that a client reads in parts. */
 const LARGE_BYTES = [98_000, 250_000] as const;
+/** Sizes of results that only the blob store takes. */
 export const BLOB_BYTES = [310_000, 400_000] as const;
 
 export function formatRequest({ tenant, user, id }: RequestName): string {

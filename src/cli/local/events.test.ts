@@ -59,8 +59,8 @@ it.each([
 });
 
 it.each([
-  ["AWS::Events::Rule", "It needs an `EventPattern` or a `ScheduleExpression`"],
-  ["AWS::Scheduler::Schedule", "It needs a `ScheduleExpression`"],
+  ["AWS::Events::Rule", "A rule needs an `EventPattern` or a `ScheduleExpression`"],
+  ["AWS::Scheduler::Schedule", "A schedule needs a `ScheduleExpression`"],
 ])("refuses %s that nothing would start", (type, message) => {
   expect(() => read("State: ENABLED", type)).toThrow(`chat.yaml:4: Nightly: ${message}`);
 });

@@ -217,8 +217,10 @@ export function readSchedules(stack: Stack, functions: StackFunctions, terminal:
     if (expression === undefined) {
       const isRule = rule.type === "AWS::Events::Rule";
       if (isRule && properties.EventPattern !== undefined) return [];
-      const needed = isRule ? "`EventPattern` or a `ScheduleExpression`" : "`ScheduleExpression`";
-      throw stack.error("TEMPLATE_INVALID", `It needs ${isRule ? "an" : "a"} ${needed}`, rule);
+      const message = isRule
+        ? "A rule needs an `EventPattern` or a `ScheduleExpression`"
+        : "A schedule needs a `ScheduleExpression`";
+      throw stack.error("TEMPLATE_INVALID", message, rule);
     }
     const when = readTimes(stack, rule, expression);
     const zone = textOf(properties, "ScheduleExpressionTimezone") ?? "UTC";
