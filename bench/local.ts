@@ -103,7 +103,7 @@ async function start(command: readonly string[]): Promise<Side> {
       return (1_000 * counts.reduce((sum, each) => sum + each)) / (performance.now() - begin);
     },
     async stop() {
-      for (const socket of sockets) socket.terminate();
+      for (const socket of sockets) socket.removeAllListeners("close").terminate();
       process.off("exit", kill);
       const ended = new Promise((resolve) => server.once("exit", resolve));
       kill();
@@ -136,6 +136,10 @@ function addressOf(server: ChildProcess, name: string): Promise<string> {
 async function connect(url: string): Promise<WebSocket> {
   const socket = new WebSocket(url);
   await once(socket, "open");
+  // An answer would be waited for without end.
+  socket.once("close", () => {
+    throw new Error("The server has closed a connection");
+  });
   return socket;
 }
 
