@@ -60,7 +60,8 @@ const FIELDS: ReadonlySet<string> = new Set([
  * parseWebSocketResult({ statusCode: "200" }); // { statusCode: 200 }
  */
 export function parseWebSocketResult(value: unknown): WebSocketResult {
-  const result = isPlainResult(value) ? value : asJson(value);
+  if (isPlainResult(value)) return value;
+  const result = asJson(value);
   if (typeof result !== "object" || result === null) throw malformed("is not an object");
   const { statusCode, body } = result as { statusCode?: unknown; body?: unknown };
   const status = parseStatusCode(statusCode);
@@ -86,8 +87,8 @@ export function parseStatusCode(statusCode: unknown): number | undefined {
   return status >= FIRST_STATUS && status <= LAST_STATUS ? status : undefined;
 }
 
-/** Whether serializing would not change the result. Nearly all results are of this kind, and every message has one. */
-function isPlainResult(result: unknown): boolean {
+/** Whether a result is valid, and serializing would not change it. Most results are of this kind: checked once, for speed. */
+function isPlainResult(result: unknown): result is WebSocketResult {
   if (typeof result !== "object" || result === null) return false;
   const prototype: unknown = Object.getPrototypeOf(result);
   if (prototype !== Object.prototype && prototype !== null) return false;
@@ -95,7 +96,8 @@ function isPlainResult(result: unknown): boolean {
     if (field !== "statusCode" && field !== "body") return false;
   }
   const { statusCode, body } = result as { statusCode?: unknown; body?: unknown };
-  return typeof statusCode === "number" && (body === undefined || typeof body === "string");
+  if (typeof statusCode !== "number" || parseStatusCode(statusCode) === undefined) return false;
+  return body === undefined || typeof body === "string";
 }
 
 function asJson(result: unknown): unknown {

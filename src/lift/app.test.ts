@@ -482,6 +482,22 @@ describe("the handler's result", () => {
     expect(errors()).toEqual(["INTERNAL_ERROR"]);
   });
 
+  it("stays the handler's own when a middleware adds to the event's result", async () => {
+    const { app, send } = makeApp();
+    const own = Object.freeze({ statusCode: 200, body: "own", headers: Object.freeze({ a: "1" }) });
+    app.use(async (ctx, next) => {
+      await next();
+      if (ctx.body("add") === true) ctx.status(201).text("other").setHeader("b", "2");
+    });
+    app.webSocket("a", () => own);
+    expect(await send("a", { add: true })).toEqual({
+      statusCode: 201,
+      body: "other",
+      headers: { a: "1", b: "2" },
+    });
+    expect(await send("a")).toEqual({ statusCode: 200, body: "own", headers: { a: "1" } });
+  });
+
   it("refuses the client when it cannot be serialized", async () => {
     const { app, connect } = makeApp();
     app.webSocket("$connect", (ctx) => ctx.setHeader("x-count", 1n as never));

@@ -43,8 +43,6 @@ export interface Outcome {
   readonly code?: string;
 }
 
-type Draft = { -readonly [Name in keyof WebSocketResult]: WebSocketResult[Name] };
-
 /** The parts of a context that Lift may use and applications may not. */
 interface ContextInternals {
   /** Takes a handler's return value as the event's result. @throws {LiftError} INVALID_RESULT */
@@ -91,7 +89,8 @@ export abstract class Context<State extends object = AnyState, Input = unknown> 
   /** `null` when the event has read it and there is none. */
   #row: Connection | null | undefined;
   #state: ConnectionState | undefined;
-  #draft: Draft | undefined;
+  /** Never changed in place, because a handler may have returned it. */
+  #result: WebSocketResult | undefined;
   #hasResult = false;
   #identity: ConnectionIdentity | undefined;
   #isIdentityFixed: boolean;
@@ -177,7 +176,7 @@ export abstract class Context<State extends object = AnyState, Input = unknown> 
 
   /** Status of the result so far. Default 200. */
   get statusCode(): number {
-    return this.#draft?.statusCode ?? 200;
+    return this.#result?.statusCode ?? 200;
   }
 
   /**
@@ -192,7 +191,7 @@ export abstract class Context<State extends object = AnyState, Input = unknown> 
       throw invalidResult(`\`${statusCode}\` is not an HTTP status from 100 to 599`);
     }
     this.#hasResult = true;
-    this.#openDraft().statusCode = statusCode;
+    this.#result = { ...this.#result, statusCode };
     return this;
   }
 
@@ -207,20 +206,15 @@ export abstract class Context<State extends object = AnyState, Input = unknown> 
 
   /** Sets the result's body to a text. See `json`. */
   text(body: string): this {
-    this.#openDraft().body = body;
+    this.#result = { statusCode: 200, ...this.#result, body };
     return this;
   }
 
   /** Sets a header of the result. Only `Sec-WebSocket-Protocol` on `$connect` reaches the client. */
   setHeader(name: string, value: string): this {
-    const draft = this.#openDraft();
-    draft.headers = { ...draft.headers, [name]: value };
+    const headers = { ...this.#result?.headers, [name]: value };
+    this.#result = { statusCode: 200, ...this.#result, headers };
     return this;
-  }
-
-  #openDraft(): Draft {
-    this.#draft ??= { statusCode: 200 };
-    return this.#draft;
   }
 
   // Sending
@@ -418,9 +412,9 @@ export abstract class Context<State extends object = AnyState, Input = unknown> 
       setResult: (ctx, returned) => {
         ctx.#hasResult = true;
         if (returned === undefined || returned === ctx || isPostOutcome(returned)) return;
-        ctx.#draft = { ...readResult(returned) };
+        ctx.#result = readResult(returned);
       },
-      resultOf: (ctx) => ctx.#draft ?? { statusCode: 200 },
+      resultOf: (ctx) => ctx.#result ?? { statusCode: 200 },
       hasResult: (ctx) => ctx.#hasResult,
       stateOf: (ctx) => ctx.#state,
       metadataOf: (ctx) => ctx.#metadata ?? {},
