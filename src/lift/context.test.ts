@@ -295,6 +295,17 @@ describe("errors", () => {
     expect(counts).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 100, 1_000]);
   });
 
+  it("are sampled when sends fail, which a client can cause", async () => {
+    const counts: unknown[] = [];
+    const error = (_message: string, fields?: LogFields) => void counts.push(fields?.count);
+    const connections = recordingConnections().throttled("slow");
+    const app = new Lift({ connections, logger: { debug() {}, info() {}, warn() {}, error } });
+    app.webSocket("a", async (ctx) => void (await ctx.asWebSocket().sendMessageTo("slow", "hi")));
+    const handler = app.webSocketHandler();
+    for (let n = 0; n < 12; n++) await handler(messageEvent("a", {}), lambdaContext());
+    expect(counts).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+
   it("are sent when their details are not JSON", async () => {
     const details: { self?: unknown } = {};
     details.self = details;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { clientError, ERROR_CODES, LiftError, type LiftErrorCode } from "./errors.ts";
+import { clientError, ERROR_CODES, LiftError, type LiftErrorCode, withoutStack } from "./errors.ts";
 
 describe("LiftError", () => {
   it("has the status, message and retry of its code", () => {
@@ -56,5 +56,16 @@ describe("clientError", () => {
       const thrown = new LiftError(code as LiftErrorCode);
       expect(clientError(thrown).code).toBe("internal" in kind ? "INTERNAL_ERROR" : code);
     }
+  });
+});
+
+describe("withoutStack", () => {
+  it("names the sixth cause only, because causes may refer to each other", () => {
+    const error = new Error("loop");
+    error.cause = error;
+    const described = JSON.stringify(withoutStack(error));
+    expect(described.match(/"message":"loop"/g)).toHaveLength(6);
+    expect(described).toContain('"cause":"Error"');
+    expect(described).not.toContain("stack");
   });
 });

@@ -327,10 +327,14 @@ describe("identity", () => {
   });
 
   it("cannot differ from the authorizer's, in whole or in part", async () => {
-    const { app, connect, calls } = makeApp();
+    const { app, connect, calls, logged } = makeApp();
     app.webSocket("$connect", (ctx) => void ctx.setUserId("ada").setTenantId("acme"));
     expect((await connect({ sub: "ada" })).statusCode).toBe(500);
     expect(calls).toEqual([]);
+    expect(logged[0]?.fields?.error).toMatchObject({
+      code: "IDENTITY_FIXED",
+      message: expect.stringContaining("The authorizer has set the identity"),
+    });
     expect((await connect({ sub: "ada", tenant_id: "acme" })).statusCode).toBe(200);
   });
 
@@ -489,6 +493,17 @@ describe("state", () => {
     await send("a");
     expect(errors()).toEqual([]);
     expect((await memory.get(ID))?.state).toEqual({ list: [{ n: 1 }, { n: 3 }] });
+  });
+
+  it("keeps the error of a value that `update` cannot store", async () => {
+    const { app, connect, send } = makeApp();
+    const codes: unknown[] = [];
+    app.webSocket("a", async (ctx) => {
+      await ctx.update("n", () => Number.NaN).catch((error: LiftError) => codes.push(error.code));
+    });
+    await connect();
+    await send("a");
+    expect(codes).toEqual(["STATE_NOT_JSON"]);
   });
 
   it("ignores changes to a value after it was set", async () => {

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -233,6 +234,16 @@ describe.each([
     await expect(waiting).rejects.toThrow("no longer");
   });
 
+  it("leave no listener on a signal that outlives the call", async () => {
+    const { signal } = new AbortController();
+    await make().post("x", "hi", { signal });
+    await make()
+      .get("y", { signal })
+      .catch(() => {});
+    await make().broadcast(["z"], "hi", { signal });
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+  });
+
   it("use the given credentials", async () => {
     const credentials = async () => ({ accessKeyId: "a", secretAccessKey: "b" });
     expect(await make({ credentials }).post("x", "hi")).toBe("sent");
@@ -264,6 +275,7 @@ describe("awsConnections", () => {
     [{}, /endpoint/],
     [{ endpoint: "https://example.com", concurrency: 0 }, /concurrency/],
     [{ endpoint: "https://example.com", timeoutMs: 0 }, /timeoutMs/],
+    [{ endpoint: "https://example.com", credentials: null }, /credentials/],
     [{ endpoint: "https://example.com", retries: 3 }, /Unknown option `retries`/],
   ])("rejects %o", (options, message) => {
     expect(() => awsConnections(options as AwsConnectionsOptions)).toThrow(message);

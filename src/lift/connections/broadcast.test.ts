@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import type { Connection } from "../../store/index.ts";
 import { memoryConnectionStore } from "../../store/memory/index.ts";
 import { Lift, type LiftOptions } from "../index.ts";
@@ -44,6 +44,19 @@ it("broadcasts without an event and separates gone from connecting recipients", 
   });
   expect(await connectionStore.get("old")).toBeUndefined();
   expect(await connectionStore.get("young")).toBeDefined();
+});
+
+it("requests no results without a store, whose rows would need them", async () => {
+  const connections = recordingConnections().gone("a");
+  const broadcast = vi.spyOn(connections, "broadcast");
+  const app = new Lift({ connections });
+  expect(await app.broadcast(ENDPOINT, ["a", "b"], "x")).toEqual({
+    sent: 1,
+    gone: 1,
+    connecting: 0,
+    failed: 0,
+  });
+  expect(broadcast.mock.calls[0]?.[2]).not.toHaveProperty("results");
 });
 
 it("broadcasts to the given endpoint, unless the handler has `connections`", async () => {

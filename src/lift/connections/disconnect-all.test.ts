@@ -71,6 +71,14 @@ it("asks the store for no empty id", async () => {
   expect([...byUser.mock.calls, ...byTenant.mock.calls]).toEqual([]);
 });
 
+it("leaves no timer", async () => {
+  const { app } = await setUp();
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+  const before = timers();
+  await app.disconnect({ userId: "ada" }, { context: lambdaContext() });
+  expect(timers()).toBe(before);
+});
+
 it("counts gone and failed connections and closes the others", async () => {
   const { app, connections, lines } = await setUp();
   connections.gone("ada-1");

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { BroadcastReport, Connections, PostOutcome } from "../../apigw/index.ts";
 import type { ConnectionStore } from "../../store/index.ts";
 import { memoryConnectionStore } from "../../store/memory/index.ts";
-import { Lift, type Logger } from "../index.ts";
+import { Lift, type LogFields, type Logger } from "../index.ts";
 import {
   disconnectEvent,
   lambdaContext,
@@ -158,6 +158,29 @@ describe("a connection that a send finds gone", () => {
     expect(broadcast.tried).toBe(2);
   });
 
+  it("does not change the other outcome of an id that a broadcast names twice", async () => {
+    const report: BroadcastReport = {
+      sent: 1,
+      gone: 1,
+      connecting: 0,
+      failed: 0,
+      results: [
+        { connectionId: "x", outcome: "sent" },
+        { connectionId: "x", outcome: "gone" },
+      ],
+    };
+    const connections = { ...new Connecting().connections, broadcast: async () => report };
+    const store = await makeStore();
+    now += FIVE_MINUTES;
+    expect(await makeApp(store, connections)("broadcast")).toEqual(report);
+  });
+
+  it("is not looked for in a broadcast that reports no results", async () => {
+    const counts = { sent: 3, gone: 0, connecting: 0, failed: 0 };
+    const connections = { ...new Connecting().connections, broadcast: async () => counts };
+    expect(await makeApp(await makeStore(), connections)("broadcast")).toEqual(counts);
+  });
+
   it("is failed when the second attempt is throttled", async () => {
     const store = await makeStore();
     const { connections } = new Connecting();
@@ -170,10 +193,10 @@ describe("a connection that a send finds gone", () => {
   it("is reported and logged when its row cannot be removed", async () => {
     const store = await makeStore();
     store.delete = () => Promise.reject(new Error("down"));
-    const warned: string[] = [];
-    const logger = { ...quiet, warn: (message: string) => void warned.push(message) };
+    const warned: unknown[] = [];
+    const warn = (message: string, fields?: LogFields) => void warned.push([message, fields?.error]);
     now += FIVE_MINUTES;
-    expect(await makeApp(store, gone(), logger)("send")).toBe("gone");
-    expect(warned).toEqual(["The row of a gone connection was not removed"]);
+    expect(await makeApp(store, gone(), { ...quiet, warn })("send")).toBe("gone");
+    expect(warned).toEqual([["The row of a gone connection was not removed", new Error("down")]]);
   });
 });

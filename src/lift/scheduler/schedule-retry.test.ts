@@ -193,6 +193,19 @@ it("counts an action that never ends as a failure, so that others get their turn
   expect(done).toEqual(["z"]);
 });
 
+it("records one failure of an action that fails after its tick has ended", async () => {
+  const { app, put, failures, waits } = setUp({ deadlineMarginMs: MINUTE });
+  const late = Promise.withResolvers<void>();
+  app.scheduled("note", () => late.promise);
+  await put("a");
+  await app.tick({ context: lambdaContext({ getRemainingTimeInMillis: () => MINUTE + 50 }) });
+  const [wait] = waits();
+  late.reject(new Error("too late"));
+  await new Promise(setImmediate);
+  expect(failures).toMatchObject([{ error: { code: "TIMEOUT" }, failures: 1 }]);
+  expect(waits()).toEqual([wait]);
+});
+
 it("ignores an item that was moved or deleted after it was read", async () => {
   const { app, put, schedule } = setUp();
   const seen: string[] = [];
