@@ -203,6 +203,17 @@ describe("a handler", () => {
     expect(await send("a")).toEqual({ statusCode: 200 });
     expect(connections.jsonSentTo(SENDER)).toEqual(["hello"]);
   });
+
+  it.each([0, 1])("may return a thenable that is not a Promise, behind %i middleware", async (count) => {
+    const { app, send } = makeApp();
+    // As the query builders of databases do.
+    const thenable = (resolve: (result: WebSocketResult) => void) =>
+      void setImmediate(resolve, { statusCode: 201 });
+    for (let n = 0; n < count; n++) app.use((_ctx, next) => next());
+    // biome-ignore lint/suspicious/noThenProperty: it is what is tested
+    app.webSocket("a", () => ({ then: thenable }) as never);
+    expect(await send("a")).toEqual({ statusCode: 201 });
+  });
 });
 
 describe("middleware", () => {

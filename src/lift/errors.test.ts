@@ -57,6 +57,11 @@ describe("clientError", () => {
       expect(clientError(thrown).code).toBe("internal" in kind ? "INTERNAL_ERROR" : code);
     }
   });
+
+  it("keeps what was thrown as the cause, for the log", () => {
+    const thrown = new Error("no database");
+    expect(clientError(thrown)).toMatchObject({ code: "INTERNAL_ERROR", cause: thrown });
+  });
 });
 
 describe("withoutStack", () => {

@@ -624,10 +624,10 @@ describe("$disconnect", () => {
       expect(vi.getTimerCount()).toBe(0);
     });
 
-    it("leaves no timer after a handler that ended in time", async () => {
-      const { app, disconnect } = makeApp();
-      app.webSocket("$disconnect", async (ctx) => void ctx.signal);
-      await disconnect();
+    it.each(["$connect", "$disconnect"])("leaves no timer after a handler of %s", async (route) => {
+      const { app, connect, disconnect } = makeApp();
+      app.webSocket(route, async (ctx) => void ctx.signal);
+      await (route === "$connect" ? connect() : disconnect());
       expect(vi.getTimerCount()).toBe(0);
     });
 

@@ -28,6 +28,8 @@ class Service {
   underWay = 0;
   mostUnderWay = 0;
   connections = 0;
+  /** Requests whose client closed its socket before the response. */
+  cancelled = 0;
   #open: Promise<void> = Promise.resolve();
   readonly #server: Server;
 
@@ -65,6 +67,9 @@ class Service {
       path,
       body: Buffer.concat(chunks).toString(),
       signed: request.headers.authorization?.startsWith("AWS4-HMAC-SHA256") ?? false,
+    });
+    response.once("close", () => {
+      if (!response.writableFinished) this.cancelled++;
     });
     await this.#open;
     this.underWay--;
@@ -232,6 +237,17 @@ describe.each([
     await vi.waitUntil(() => service.requests.length === 1);
     controller.abort(new Error("no longer"));
     await expect(waiting).rejects.toThrow("no longer");
+  });
+
+  it.each(["post", "get", "disconnect"] as const)("end the request of a %s that is aborted", async (call) => {
+    const controller = new AbortController();
+    service.hold();
+    const { signal } = controller;
+    const waiting = call === "post" ? make().post("x", "hi", { signal }) : make()[call]("x", { signal });
+    await vi.waitUntil(() => service.requests.length === 1);
+    controller.abort(new Error("no longer"));
+    await expect(waiting).rejects.toThrow("no longer");
+    await vi.waitUntil(() => service.cancelled === 1);
   });
 
   it("leave no listener on a signal that outlives the call", async () => {

@@ -108,6 +108,29 @@ it("closes connections that were still connecting at a later tick", async () => 
   expect(post).toHaveBeenCalledTimes(2);
 });
 
+it("sends to the endpoint of a connection's row, also at a later tick", async () => {
+  let time = Date.now();
+  const endpoints: string[] = [];
+  const connections = (endpoint: string) => {
+    endpoints.push(endpoint);
+    return recordingConnections().gone("late");
+  };
+  const { app, save } = await setUp({ schedule: memorySchedule(), now: () => time, connections });
+  const endpoint = "https://other.example.com/live";
+  await save({ id: "late", userId: "eve", endpoint, connectedAt: time - 1_000 });
+  expect(await app.disconnect({ userId: "eve" })).toMatchObject({ connecting: 1 });
+  time += 29_000;
+  expect(await app.tick()).toEqual({ done: 1, failed: 0, complete: true });
+  expect(new Set(endpoints)).toEqual(new Set([endpoint]));
+});
+
+it("counts a connection that is still connecting without a schedule", async () => {
+  const { app, connections, save } = await setUp();
+  await save({ id: "late", userId: "eve", connectedAt: Date.now() });
+  connections.gone("late");
+  expect(await app.disconnect({ userId: "eve" })).toMatchObject({ connecting: 1, failed: 0 });
+});
+
 it("closes a connection that reads too slowly to receive the frame", async () => {
   const { app, connections } = await setUp();
   connections.throttled("bob");

@@ -193,6 +193,14 @@ it("counts an action that never ends as a failure, so that others get their turn
   expect(done).toEqual(["z"]);
 });
 
+it("records no failure of an action that ended before its tick was stopped", async () => {
+  const { app, put, failures } = setUp({ deadlineMarginMs: MINUTE });
+  app.scheduled("note", ({ id }) => (id === "hangs" ? new Promise(() => {}) : undefined));
+  for (const id of ["done", "hangs"]) await put(id);
+  await app.tick({ context: lambdaContext({ getRemainingTimeInMillis: () => MINUTE + 50 }) });
+  expect(failures.map(({ item }) => item.id)).toEqual(["hangs"]);
+});
+
 it("records one failure of an action that fails after its tick has ended", async () => {
   const { app, put, failures, waits } = setUp({ deadlineMarginMs: MINUTE });
   const late = Promise.withResolvers<void>();

@@ -155,6 +155,22 @@ it("leaves no timer", async () => {
   expect(timers()).toBe(before);
 });
 
+it("handles thousands of due items", async () => {
+  const { app, put } = setUp();
+  app.scheduled("note", () => new Promise(setImmediate));
+  for (let n = 0; n < 3_000; n++) await put(`item-${n}`);
+  expect(await app.tick()).toEqual({ done: 3_000, failed: 0, complete: true });
+});
+
+it("ignores thousands of items that another tick has handled since they were read", async () => {
+  const { app, schedule } = setUp();
+  schedule.listDue = async function* () {
+    for (let n = 0; n < 3_000; n++) yield { kind: "note", id: `item-${n}`, dueAt: NOW, data: {} };
+  };
+  app.scheduled("note", () => {});
+  expect(await app.tick()).toEqual({ done: 0, failed: 0, complete: true });
+});
+
 it("runs at most 32 actions at a time", async () => {
   const { app, put } = setUp();
   let running = 0;
@@ -180,6 +196,15 @@ it("rejects when the schedule cannot be read", async () => {
 
 it("does nothing without a schedule", async () => {
   expect(await new Lift().tickHandler()({}, lambdaContext())).toEqual({ done: 0, failed: 0, complete: true });
+});
+
+it("tells an action how much time is left", async () => {
+  const { app, put } = setUp();
+  const left: number[] = [];
+  app.scheduled("note", (_item, tick) => void left.push(tick.getRemainingTimeInMillis()));
+  await put("a");
+  await app.tick({ context: lambdaContext({ getRemainingTimeInMillis: () => 12_345 }) });
+  expect(left).toEqual([12_345]);
 });
 
 it("passes an action the app's connections, or the tick's", async () => {
