@@ -125,6 +125,7 @@ describe("routes", () => {
   it("rejects routes that could never run", () => {
     const { app } = makeApp();
     const schema = z.object({});
+    expect(() => app.webSocket("", () => {})).toThrow("A route key must be a non-empty string");
     expect(codeOf(() => app.webSocket("", () => {}))).toBe("INVALID_ROUTE");
     expect(codeOf(() => app.webSocket("a", undefined as never))).toBe("INVALID_ROUTE");
     expect(codeOf(() => app.webSocket("$connect", { schema }, () => {}))).toBe("INVALID_ROUTE");

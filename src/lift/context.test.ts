@@ -217,8 +217,14 @@ describe("errors", () => {
     expect(frames[0]?.error).not.toHaveProperty("details");
   });
 
-  it("have the event's id when the client's message id is too long", async () => {
-    const event = messageEvent("a", { id: "x".repeat(MAX_MESSAGE_BYTES - 100) });
+  it("have the client's message id up to 1,024 characters", async () => {
+    const id = "x".repeat(1_024);
+    const { frames } = await run(() => Promise.reject(new Error()), messageEvent("a", { id }));
+    expect(frames[0]?.request_id).toBe(id);
+  });
+
+  it("have the event's id when the client's message id is longer", async () => {
+    const event = messageEvent("a", { id: "x".repeat(1_025) });
     const fails = () => {
       throw new LiftError("MINE");
     };

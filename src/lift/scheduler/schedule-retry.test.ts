@@ -58,6 +58,15 @@ it("doubles the delay after each failure, up to `longestMs`", async () => {
   expect(waited).toEqual([1, 2, 4, 8, 10, 10].map((seconds) => seconds * SECOND));
 });
 
+it("waits as long as `firstMs` when that exceeds the longest delay of the defaults", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(1);
+  const { app, put, waits } = setUp({ scheduleRetry: { firstMs: 60 * MINUTE } });
+  app.scheduled("note", refuse);
+  await put("a");
+  await app.tick();
+  expect(waits()).toEqual([60 * MINUTE]);
+});
+
 it("spreads the retries of items that failed together", async () => {
   let chance = 0;
   vi.spyOn(Math, "random").mockImplementation(() => (chance = (chance + 0.01) % 1));

@@ -162,15 +162,6 @@ it("handles thousands of due items", async () => {
   expect(await app.tick()).toEqual({ done: 3_000, failed: 0, complete: true });
 });
 
-it("ignores thousands of items that another tick has handled since they were read", async () => {
-  const { app, schedule } = setUp();
-  schedule.listDue = async function* () {
-    for (let n = 0; n < 3_000; n++) yield { kind: "note", id: `item-${n}`, dueAt: NOW, data: {} };
-  };
-  app.scheduled("note", () => {});
-  expect(await app.tick()).toEqual({ done: 0, failed: 0, complete: true });
-});
-
 it("runs at most 32 actions at a time", async () => {
   const { app, put } = setUp();
   let running = 0;

@@ -34,6 +34,7 @@ describe("createTestWebSocketEvent", () => {
     expect(Object.keys(event.requestContext).sort()).toEqual([...EVERY_EVENT, "messageId"].sort());
     expect(event).toMatchObject({
       body: '{"a":1}',
+      isBase64Encoded: false,
       requestContext: { routeKey: "chat", connectionId: "conn123", eventType: "MESSAGE" },
     });
   });
@@ -48,6 +49,7 @@ describe("createTestWebSocketEvent", () => {
       "requestContext",
     ]);
     expect(Object.keys(event.requestContext).sort()).toEqual(EVERY_EVENT);
+    expect(event).toHaveProperty("isBase64Encoded", false);
   });
 
   it("returns a $disconnect as the service sends it", () => {
