@@ -152,6 +152,24 @@ describe("memory channels", () => {
     expect(await store.history.readHead("a")).toMatchObject({ offset: 0 });
   });
 
+  it("keeps an idle channel until a message that is dated ahead has expired", async () => {
+    const { store, advance, now } = make();
+    const deliver = async (channel: string, at: number) => {
+      const { message: stored } = await store.history.append(channel, message("m", at), {
+        size: 10,
+        ageMs: 10 * MINUTE,
+      });
+      await store.history.markDelivered(channel, stored.offset);
+    };
+    await deliver("a", now() + MINUTE);
+    advance(11 * MINUTE - 1);
+    await deliver("other", now());
+    expect(await kept(store, "a")).toEqual([1]);
+    advance(1);
+    for (let n = 0; n < 2; n++) await deliver("other", now());
+    expect(await store.history.readHead("a")).toMatchObject({ offset: 0 });
+  });
+
   it("evicts messages of a silent channel on appends to others", async () => {
     const { store } = make();
     const retention = { size: 10, ageMs: MINUTE };

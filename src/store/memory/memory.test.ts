@@ -94,6 +94,38 @@ describe("memory store", () => {
     expect(await store.get("a", undefined, { removed: true })).toBeUndefined();
   });
 
+  it("returns a live row also with `removed`", async () => {
+    const { store } = make();
+    await store.save(row);
+    expect(await store.get("a", undefined, { removed: true })).toEqual(row);
+  });
+
+  it("peeks at no row of an unknown id", () => {
+    const { store, now } = make();
+    expect(store.peek!("nobody", now())).toBeUndefined();
+  });
+
+  it("lists no expired row that is still in memory", async () => {
+    const { store, now, advance } = make();
+    const owners = { userId: "u", tenantId: "t" };
+    await store.save({ ...row, ...owners, id: "old", expiresAt: now() + 1 });
+    await store.save({ ...row, ...owners, id: "new" });
+    advance(1);
+    for (const list of [store.listByUser("u"), store.listByTenant("t")]) {
+      const ids: string[] = [];
+      for await (const { id } of list) ids.push(id);
+      expect(ids).toEqual(["new"]);
+    }
+  });
+
+  it("lists each row once, in pages in the order of their ids", async () => {
+    const { store } = make();
+    const [a, b, c] = ["a", "b", "c"].map((id) => ({ ...row, id }));
+    for (const each of [c!, a!, b!]) await store.save(each);
+    expect(await store.listPage!({ limit: 2 })).toStrictEqual({ connections: [a, b], next: "b" });
+    expect(await store.listPage!({ limit: 2, after: "b" })).toStrictEqual({ connections: [c] });
+  });
+
   it("does not store a row that has expired", async () => {
     const { store, now, advance } = make();
     expect(await store.save({ ...row, expiresAt: now() })).toBe(true);

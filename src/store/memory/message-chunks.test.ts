@@ -19,6 +19,15 @@ describe("message chunks in memory", () => {
     expect(await parts.add("a", part(2, 0, "x".repeat(30)), 0)).toBe("opened");
   });
 
+  it("hold 64 MiB of characters by default", async () => {
+    const parts = new MemoryMessageChunks();
+    const text = "x".repeat(1_024 * 1_024);
+    for (let n = 0; n < 64; n++) await parts.add(`c${n}`, part(1, 0, text), 0);
+    expect(parts.characters).toBe(64 * text.length);
+    await parts.add("another", part(1, 0, "x"), 0);
+    expect(parts.characters).toBe(63 * text.length + 1);
+  });
+
   it("accept a single message larger than the limit", async () => {
     const parts = new MemoryMessageChunks(10);
     const texts = ["x".repeat(10), "y".repeat(10), "z".repeat(10)];
@@ -32,6 +41,12 @@ describe("message chunks in memory", () => {
     await parts.add("a", part(1, 0, "x"), 0);
     expect(await parts.add("a", part(1, 1, "x"), 2 * CHUNKS_TIMEOUT_MS - 1)).toBe("closed");
     expect(await parts.add("a", part(1, 1, "x"), 2 * CHUNKS_TIMEOUT_MS)).toBe("opened");
+  });
+
+  it("reject a chunk of an expired message before its texts are dropped", async () => {
+    const parts = new MemoryMessageChunks();
+    for (const id of ["a", "b", "c"]) await parts.add(id, part(1, 0, "x"), 0);
+    expect(await parts.add("c", part(1, 1, "x"), CHUNKS_TIMEOUT_MS)).toBe("closed");
   });
 
   it("drop the texts of two expired messages with each chunk", async () => {

@@ -91,6 +91,17 @@ describe("open requests", () => {
     expect(due(open).length).toBe(13);
   });
 
+  it("skip a priority whose last request is deleted during the listing", () => {
+    const [high, low] = [request("high", { priority: 1 }), request("low")];
+    const open = createOpenRequests(high, low, request("lowest", { priority: -1 }));
+    const seen: string[] = [];
+    for (const { id } of open.due(NOW)) {
+      seen.push(id);
+      open.delete(low);
+    }
+    expect(seen).toEqual(["high", "lowest"]);
+  });
+
   it("forget a request that is deleted, and its owner and tenant", () => {
     const open = createOpenRequests(request("r1"), request("r2"));
     open.delete(request("r1"));

@@ -49,6 +49,13 @@ describe("memory schedule", () => {
     expect((await dueAt(schedule, 3)).map(({ id }) => id)).toEqual(["1", "2", "3"]);
   });
 
+  it("lists all items, due or not, without dead letters", async () => {
+    const schedule = memorySchedule();
+    for (const id of ["a", "b", "dead"]) await schedule.put({ ...item, id });
+    await schedule.recordFailure({ ...item, id: "dead" }, { failures: 1, cause: "", at: item.dueAt });
+    expect(schedule.listAll!()).toEqual([item, { ...item, id: "b" }]);
+  });
+
   it("returns immutable items, and does not freeze the caller's objects", async () => {
     const schedule = memorySchedule();
     const own = { ...item, data: { list: [1] } };
