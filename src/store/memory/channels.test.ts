@@ -46,6 +46,14 @@ describe("memory channels", () => {
     expect(await kept(store, "a")).toEqual([5, 6]);
   });
 
+  it("evicts messages of a busy channel among many others", async () => {
+    const { store } = make();
+    const retention = { size: 3, ageMs: MINUTE };
+    for (let n = 0; n < 100; n++) await store.history.append(`other${n}`, message("m", 0), retention);
+    for (let n = 1; n <= 9; n++) await store.history.append("busy", message(`m${n}`, 0), retention);
+    expect(await kept(store, "busy")).toEqual([7, 8, 9]);
+  });
+
   it("applies the retention of the last append", async () => {
     const { store } = make();
     for (let n = 1; n <= 5; n++)

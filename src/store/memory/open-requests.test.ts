@@ -48,6 +48,15 @@ describe("open requests", () => {
     expect(taken.filter((id) => id.startsWith("many")).length).toBe(3);
   });
 
+  it("let a tenant whose queue was empty wait for tenants that came meanwhile", () => {
+    const [first, second] = [request("first"), request("second")];
+    const open = createOpenRequests(first, request("waits", { tenant: "b" }));
+    open.set(first, LATER, NOW);
+    open.set(request("new", { tenant: "c" }), NOW, NOW);
+    open.set(second, NOW, NOW);
+    expect(due(open)).toEqual(["waits", "new", "second"]);
+  });
+
   it("keep a tenant's turn when its running request is renewed", () => {
     const [running, next, other] = [request("running"), request("next"), request("other", { tenant: "b" })];
     const open = createOpenRequests(running, next, other);
@@ -100,6 +109,17 @@ describe("open requests", () => {
       open.delete(low);
     }
     expect(seen).toEqual(["high", "lowest"]);
+  });
+
+  it("do not list a deleted request that had waited until it was due", () => {
+    const [first, second] = [request("first"), request("second")];
+    const open = new OpenRequests();
+    open.set(first, LATER, NOW);
+    open.set(second, LATER + 1, NOW);
+    expect(due(open, LATER)).toEqual(["first"]);
+    expect(due(open, LATER + 1)).toEqual(["first", "second"]);
+    open.delete(first);
+    expect(due(open, LATER + 1)).toEqual(["second"]);
   });
 
   it("forget a request that is deleted, and its owner and tenant", () => {
