@@ -269,6 +269,16 @@ describe("SQLite requests", () => {
     expect(await due(requests)).toEqual(["good"]);
   });
 
+  it("list those that follow a page of malformed rows", async () => {
+    const sql = `UPDATE requests SET details = 'x' WHERE created_at > ${START}`;
+    const store = await openWithBadRow(sql, async (requests) => {
+      for (const n of [1, 2, 3]) await requests.create(request(`r${n}`, { createdAt: START + n }));
+    });
+    const { requests, next } = await store.list("ada", { limit: 1 });
+    expect(requests).toMatchObject([GOOD]);
+    expect((await store.list("ada", { limit: 1, after: next })).requests).toMatchObject([BAD]);
+  });
+
   it("leave nothing of an expired request, also when its id is used again", async () => {
     const path = newPath();
     let time = START;

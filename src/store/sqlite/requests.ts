@@ -111,16 +111,19 @@ export class SqliteRequests implements RequestStore {
     owner: string,
     { after, limit }: { readonly after?: string | undefined; readonly limit: number },
   ): Promise<RequestPage> {
-    const { createdAt, id } =
-      after === undefined ? { createdAt: Number.MAX_VALUE, id: "" } : decodeRequestCursor(after);
-    const rows = this.#file.read(() =>
-      this.#statements.requestsOf.all(encodeText(owner), createdAt, encodeText(id), this.#now(), limit + 1),
-    );
-    const requests = rows.slice(0, limit).flatMap(parseWellFormed);
-    const last = requests.at(-1);
-    return rows.length > limit && last !== undefined
-      ? { requests, next: encodeRequestCursor(last) }
-      : { requests };
+    const start = after === undefined ? { createdAt: Number.MAX_VALUE, id: "" } : decodeRequestCursor(after);
+    for (let createdAt = start.createdAt, id = encodeText(start.id); ; ) {
+      const rows = this.#file.read(() =>
+        this.#statements.requestsOf.all(encodeText(owner), createdAt, id, this.#now(), limit + 1),
+      );
+      const requests = rows.slice(0, limit).flatMap(parseWellFormed);
+      const last = requests.at(-1);
+      if (rows.length <= limit) return { requests };
+      if (last !== undefined) return { requests, next: encodeRequestCursor(last) };
+      // A page of malformed rows has no `next`, but others may follow.
+      const skipped = rows[limit - 1]!;
+      [createdAt, id] = [Number(skipped.createdAt), String(skipped.id)];
+    }
   }
 
   async countOpen(
