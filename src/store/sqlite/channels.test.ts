@@ -237,6 +237,23 @@ describe("a SQLite store", () => {
     expect(await history.readHead("a")).toMatchObject({ offset: 0 });
   });
 
+  it("keeps an idle channel until a message that is dated ahead has expired", async () => {
+    let time = START;
+    const { history } = open(newPath(), { now: () => time });
+    const retention = { size: 10, ageMs: 10 * MINUTE };
+    await history.append("a", message("m", { at: START + MINUTE }), retention);
+    await history.markDelivered("a", 1);
+    const appendToOther = async () => {
+      for (let n = 0; n < 64; n++) await history.append("other", message(`m${n}`, { at: time }), retention);
+    };
+    time += 11 * MINUTE - 1;
+    await appendToOther();
+    expect(await history.readHead("a")).toMatchObject({ offset: 1 });
+    time += 1;
+    await appendToOther();
+    expect(await history.readHead("a")).toMatchObject({ offset: 0 });
+  });
+
   it("returns the data of a duplicate while its message is kept", async () => {
     const { history } = open(newPath());
     const retention = { size: 1, ageMs: MINUTE };
@@ -298,6 +315,22 @@ describe("a SQLite store", () => {
       database.prepare("SELECT count(*) AS kept FROM messages WHERE channel = 41").all(),
     );
     expect(row?.kept).toBeLessThanOrEqual(10 + 64);
+  });
+
+  it("evicts messages of a silent channel after many that keep theirs", async () => {
+    const path = newPath();
+    const { history, close } = open(path);
+    for (let n = 0; n < 40; n++) await history.append(`other${n}`, message("m"), { size: 10, ageMs: 1e15 });
+    const retention = { size: 10, ageMs: MINUTE };
+    await history.append("silent", message("m"), retention);
+    await history.markDelivered("silent", 1);
+    const later = { at: START + MINUTE };
+    for (let n = 0; n < 128; n++) await history.append("busy", message(`m${n}`, later), retention);
+    close();
+    const rows = edit(path, (database) =>
+      database.prepare("SELECT offset FROM messages WHERE channel = 41").all(),
+    );
+    expect(rows).toEqual([]);
   });
 
   it("rejects only the append that cannot be written, not others of its commit", async () => {
@@ -467,6 +500,15 @@ describe("opening a SQLite store", () => {
     expect(() => open(path)).toThrow(refused("STORE_REFUSED", `${path} is damaged: restore a backup`));
   });
 
+  it("rejects a file without its store id, and opens it once it has one", () => {
+    const path = newPath();
+    open(path).close();
+    edit(path, (database) => database.exec("DELETE FROM life"));
+    expect(() => open(path)).toThrow(refused("BAD_ROW", `${path}: the row of table life`));
+    edit(path, (database) => database.exec("INSERT INTO life VALUES ('another')"));
+    open(path);
+  });
+
   // Windows has no `seteuid`, which turns the superuser into an ordinary user here.
   it.skipIf(process.platform === "win32")("says what to make writable", () => {
     chmodSync(folder, 0o755);
@@ -495,6 +537,19 @@ describe("opening a SQLite store", () => {
       expect(cause).toEqual({ errcode: errcode | 0x200 });
     },
   );
+
+  it("reports that the memory is exhausted as a failure that may pass", () => {
+    const path = join(folder, "any.db");
+    expect(toStoreError({ errcode: 7 }, path)).toMatchObject({
+      code: "STORE_UNAVAILABLE",
+      message: `${path} needs more memory than is available`,
+    });
+  });
+
+  it("names the missing folder only after an error of opening the file", () => {
+    const path = join(folder, "nowhere", "any.db");
+    expect(toStoreError({ errcode: 13 }, path).message).toContain("has no space left on its disk");
+  });
 
   it.each([
     [{}, "`path` is required"],

@@ -64,6 +64,16 @@ describe("a commit of SQLite", () => {
     close();
   });
 
+  it("does not wait for the disk after the last member of a channel has left", async () => {
+    const { members, append, commits, close } = open();
+    await append("m1");
+    await members.add("a", { connectionId: "c1", endpoint: "https://x", joinedAt: 1, expiresAt: 1e15 });
+    await members.remove("a", "c1");
+    await turn();
+    expect(commits.map(({ synchronous }) => synchronous)).toEqual([FULL, NORMAL]);
+    close();
+  });
+
   it("waits for the disk after each write of a request that must survive, but not after claims and renewals", async () => {
     const { requests, commits, close } = open();
     const key = { owner: "ada", id: "r1" };

@@ -174,6 +174,7 @@ describe("SQLite requests", () => {
     `details = '{"action":1,"identity":{}}'`,
     `details = '{"action":"a","identity":[]}'`,
     `details = '{"action":"a","identity":{},"requester":{"connectionId":"c"}}'`,
+    `details = '{"action":"a","identity":{},"requester":{"endpoint":"e"}}'`,
     "state = 'LOST'",
     "state = 'PROCESSING'",
     "state = 'FAILED'",
@@ -212,10 +213,24 @@ describe("SQLite requests", () => {
     expect(await collect(store.listFailed())).toEqual([]);
   });
 
-  it.each(["owner", "id", "tenant"])("are opened although a row has a malformed %s", async (column) => {
-    const store = await openWithBadRow(`UPDATE requests SET ${column} = 'x' WHERE id = '"bad"'`);
-    expect(await due(store)).toEqual(["good"]);
-    expect((await store.list("ada", { limit: 10 })).requests).toMatchObject([GOOD]);
+  it.each(["owner = 'x'", "owner = '7'", "id = 'x'", "id = '7'", "tenant = 'x'", "tenant = '7'"])(
+    "are opened although a row has the malformed %s",
+    async (change) => {
+      const store = await openWithBadRow(`UPDATE requests SET ${change} WHERE id = '"bad"'`);
+      expect(await due(store)).toEqual(["good"]);
+      expect((await store.list("ada", { limit: 10 })).requests).toMatchObject([GOOD]);
+    },
+  );
+
+  it.each(["owner", "id"])("list no failed request whose row has a malformed %s", async (column) => {
+    const sql = `UPDATE requests SET ${column} = 'x' WHERE id = '"bad"'`;
+    const store = await openWithBadRow(sql, async (requests) => {
+      for (const id of ["good", "bad"]) {
+        await requests.claim(lease(id), LEASE);
+        await requests.finish(lease(id), { state: "FAILED", failure, expiresAt: 1e15 }, START);
+      }
+    });
+    expect(await collect(store.listFailed())).toMatchObject([GOOD]);
   });
 
   it.each([
@@ -277,6 +292,17 @@ describe("SQLite requests", () => {
     const { requests, next } = await store.list("ada", { limit: 1 });
     expect(requests).toMatchObject([GOOD]);
     expect((await store.list("ada", { limit: 1, after: next })).requests).toMatchObject([BAD]);
+  });
+
+  it("keep a failure as it was when the attempt ended", async () => {
+    const { requests } = open(newPath());
+    await requests.create(request("r1"));
+    await requests.claim(lease("r1"), LEASE);
+    const own = { ...failure };
+    const finished = requests.finish(lease("r1"), { state: "FAILED", failure: own, expiresAt: 1e15 }, START);
+    own.message = "changed";
+    await finished;
+    expect(await requests.get(lease("r1"))).toMatchObject({ failure });
   });
 
   it("leave nothing of an expired request, also when its id is used again", async () => {
