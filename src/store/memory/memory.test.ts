@@ -105,7 +105,7 @@ describe("memory store", () => {
     expect(store.peek!("nobody", now())).toBeUndefined();
   });
 
-  it("lists no expired row that is still in memory", async () => {
+  it("lists and counts no expired row that is still in memory", async () => {
     const { store, now, advance } = make();
     const owners = { userId: "u", tenantId: "t" };
     await store.save({ ...row, ...owners, id: "old", expiresAt: now() + 1 });
@@ -116,14 +116,22 @@ describe("memory store", () => {
       for await (const { id } of list) ids.push(id);
       expect(ids).toEqual(["new"]);
     }
+    expect(await store.count()).toBe(1);
+  });
+
+  it("lists no expired row in a page", async () => {
+    const { store, now, advance } = make();
+    await store.save({ ...row, id: "old", expiresAt: now() + 1 });
+    advance(1);
+    expect(await store.listPage!({ limit: 1 })).toStrictEqual({ connections: [] });
   });
 
   it("lists each row once, in pages in the order of their ids", async () => {
     const { store } = make();
-    const [a, b, c] = ["a", "b", "c"].map((id) => ({ ...row, id }));
-    for (const each of [c!, a!, b!]) await store.save(each);
+    const [a, b, c, d] = ["a", "b", "c", "d"].map((id) => ({ ...row, id }));
+    for (const each of [d!, a!, c!, b!]) await store.save(each);
     expect(await store.listPage!({ limit: 2 })).toStrictEqual({ connections: [a, b], next: "b" });
-    expect(await store.listPage!({ limit: 2, after: "b" })).toStrictEqual({ connections: [c] });
+    expect(await store.listPage!({ limit: 2, after: "b" })).toStrictEqual({ connections: [c, d] });
   });
 
   it("does not store a row that has expired", async () => {

@@ -67,6 +67,13 @@ describe("message chunks in memory", () => {
     expect(parts.characters).toBe(2);
   });
 
+  it("count the texts of a message after a complete one of the same connection", async () => {
+    const parts = new MemoryMessageChunks();
+    for (let index = 0; index < 3; index++) await parts.add("a", part(1, index, "x"), 0);
+    await parts.add("a", part(2, 0, "xy"), 0);
+    expect(parts.characters).toBe(2);
+  });
+
   it("do not count complete, aborted, replaced or expired messages", async () => {
     const parts = new MemoryMessageChunks(50);
     const text = "x".repeat(40);

@@ -36,6 +36,18 @@ describe("memory requests", () => {
     expect(await store.get(key)).toMatchObject({ state: "PENDING" });
   });
 
+  it("check two requests for expiry per create, so that the cost of a create is bounded", async () => {
+    const { store, now, advance } = createStoreUnderTest();
+    for (let n = 0; n < 20; n++) {
+      await store.create(request(`r${n}`, now()));
+      await store.cancel({ owner: "ada", id: `r${n}` }, { now: now(), expiresAt: now() + 1 });
+    }
+    advance(1);
+    await store.create(request("next", now()));
+    await store.create(request("last", now()));
+    expect(store.size).toBeGreaterThanOrEqual(18);
+  });
+
   it("are not listed as open when they end or expire during the listing", async () => {
     const { store, now, advance } = createStoreUnderTest();
     for (const id of ["first", "cancelled", "expired", "last"]) await store.create(request(id, now()));

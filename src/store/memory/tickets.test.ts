@@ -25,6 +25,13 @@ it("checks two tickets per save, and none up to a thousand tickets", async () =>
   expect(tickets.size).toBe(999);
 });
 
+it("evicts tickets that have expired by the clock of the `now` option", async () => {
+  const later = NOW + 1e12;
+  const tickets = memoryTicketStore({ now: () => later });
+  for (let n = 0; n <= 1_000; n++) await tickets.save(`h${n}`, {}, later);
+  expect(await tickets.take("h0", NOW)).toBeUndefined();
+});
+
 it("evicts two expired tickets on take", async () => {
   const tickets = new MemoryTicketStore(() => NOW);
   for (const hash of ["a", "b", "c", "d"]) await tickets.save(hash, {}, NOW);
