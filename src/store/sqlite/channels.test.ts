@@ -371,6 +371,7 @@ describe("a SQLite store", () => {
     ["DELETE FROM messages WHERE offset = 2", 'Message 2 of channel "a"'],
     ["DELETE FROM messages WHERE offset = 3", 'Message 3 of channel "a"'],
     ["UPDATE channels SET first = 9", 'Channel "a"'],
+    ["UPDATE channels SET first = 0", 'Channel "a"'],
   ])("names the bad row after %s", async (sql, row) => {
     const path = newPath();
     const first = open(path);
