@@ -230,6 +230,13 @@ describe("a JWT", () => {
     expect((await connect(bearer(forged))).statusCode).toBe(401);
   });
 
+  it("for another audience is refused with this cause in the log, where tokens may lack one", async () => {
+    vi.spyOn(process, "emitWarning").mockReturnValue();
+    const { connect, lines } = makeApp({ jwt: { ...jwt, allowMissingAudience: true }, now: () => NOW });
+    await connect(bearer(await sign({ aud: "mail" })));
+    expect(lines.join()).toContain("The token is for another audience");
+  });
+
   it("may have its identity in custom claims", async () => {
     const identity = (claims: { [claim: string]: unknown }) => ({ userId: String(claims.uid) });
     const { connect, store } = makeApp({ ...byJwt, jwt: { ...jwt, identity } });
@@ -323,6 +330,14 @@ describe("later events", () => {
     expect(await send("write")).toMatchObject({ code: "FORBIDDEN" });
   });
 
+  it("have the user that the application sets on $connect", async () => {
+    const { app, connect, send, seen } = makeApp({ ...byJwt, skipRoutes: ["$connect"] });
+    app.webSocket("$connect", (ctx) => void seen.push(authIdentity(ctx.setUserId("ada"))));
+    expect((await connect()).statusCode).toBe(200);
+    await send("chat");
+    expect(seen).toMatchObject([{ userId: "ada" }, { userId: "ada" }]);
+  });
+
   it("of anonymous connections have no permission", async () => {
     const { connect, send } = makeApp({ ...byJwt, skipRoutes: ["$connect", "write", "ping"] });
     expect((await connect()).statusCode).toBe(200);
@@ -342,6 +357,13 @@ describe("requirePermission", () => {
     await connect(bearer(await sign(claims)));
     expect((await send("write"))?.code).toBe(write);
     expect((await send("moderate"))?.code).toBe(moderate);
+  });
+
+  it("names the missing permission in the log only", async () => {
+    const { connect, send, lines } = makeApp();
+    await connect(bearer(await sign()));
+    expect(JSON.stringify(await send("moderate"))).not.toContain("chat:delete");
+    expect(lines.join()).toContain("The permission chat:delete is missing");
   });
 
   it("requires a name", () => {
@@ -409,7 +431,8 @@ describe("the accepted subprotocol", () => {
   it("is none when no token was sent as a subprotocol", async () => {
     const { connect } = makeApp({ ...byJwt, protocols: ["chat.v1"] });
     const token = await sign();
-    const result = await connect({ query: { token }, headers: { "Sec-WebSocket-Protocol": "chat.v1" } });
+    const headers = { "Sec-WebSocket-Protocol": "chat.v2, chat.v1" };
+    const result = await connect({ query: { token }, headers });
     expect(result.headers).toBeUndefined();
   });
 });
@@ -496,6 +519,13 @@ describe("the authorizer", () => {
     expect(await send("chat", context)).toMatchObject({ code: "TOKEN_EXPIRED" });
   });
 
+  it("is not trusted after the token's expiry without a store", async () => {
+    const { send } = makeApp(options, { connectionStore: undefined as never });
+    expect(await send("chat", { sub: "ada", exp: String(SECONDS - 6) })).toMatchObject({
+      code: "TOKEN_EXPIRED",
+    });
+  });
+
   it.each(["chat:write,chat:delete", "chat:write chat:delete", '["chat:write", "chat:delete"]'])(
     "may be another authorizer that writes permissions as %s",
     async (permissions) => {
@@ -536,6 +566,7 @@ describe("the authorizer", () => {
     const permissions = Array.from({ length: 1_000 }, (_, n) => `permission:${n}`);
     await expect(authorize(bearer(await sign({ permissions })))).rejects.toMatchObject({
       code: "INVALID_RESULT",
+      message: "The identity is too large; an authorizer's result can have 8192 bytes",
     });
   });
 });
@@ -583,6 +614,9 @@ describe("options that throw at construction", () => {
     ]),
     ["too much tolerance", { jwt: { ...jwt, clockToleranceSeconds: 301 } }],
     ["negative tolerance", { jwt: { ...jwt, clockToleranceSeconds: -1 } }],
+    ["tolerance as text", { jwt: { ...jwt, clockToleranceSeconds: "5" } }],
+    ["keys at no URL", { jwt: { ...keyless, algorithms: ["RS256"], jwksUri: "issuer.example" } }],
+    ["keys at a URL object", { jwt: { ...keyless, algorithms: ["RS256"], jwksUri: new URL(ISSUER) } }],
     ["a route that is none", { jwt, skipRoutes: [1] }],
   ])("%s", (_what, options) => {
     let thrown: unknown;

@@ -257,6 +257,14 @@ it("removes a closed connection from the schedule", async () => {
   expect(await scheduled()).toEqual([]);
 });
 
+it("removes nothing from the schedule for a token without expiry", async () => {
+  const { connect, disconnect, schedule } = setUp({ validateToken: () => "ada" });
+  const remove = vi.spyOn(schedule, "delete");
+  await connect();
+  await disconnect();
+  expect(remove).not.toHaveBeenCalled();
+});
+
 it("handles $disconnect when the schedule is unavailable", async () => {
   const { connect, disconnect, schedule, store, lines } = setUp();
   await connect({ exp: inSeconds(MINUTE) });

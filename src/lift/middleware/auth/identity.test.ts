@@ -106,6 +106,13 @@ it("identityToRow stores lists and the expiry under one key", () => {
   });
 });
 
+it("identityToRow stores no field for an identity that does not expire", () => {
+  expect(Object.keys(identityToRow({ userId: "ada" })["lift:auth"] as object)).toEqual([
+    "roles",
+    "permissions",
+  ]);
+});
+
 it("identityFromRow reads what identityToRow stores", () => {
   const row = { ...ROW, userId: "ada", tenantId: "acme" };
   const identity = { roles: ["r"], permissions: ["p"], expiresAt: 5 };
@@ -117,6 +124,14 @@ it("identityFromRow reads what identityToRow stores", () => {
   expect(identityFromRow(row)).toEqual({ userId: "ada", tenantId: "acme" });
   expect(identityFromRow(ROW)).toBeUndefined();
 });
+
+it.each([null, "admin", ["admin"]])(
+  "identityFromRow reads %j in place of an identity as no roles",
+  (stored) => {
+    const row = { ...ROW, userId: "ada", metadata: { "lift:auth": stored } };
+    expect(identityFromRow(row)).toEqual({ userId: "ada", tenantId: undefined });
+  },
+);
 
 it.each([[[]], [[""]], [["a", ""]], [[7]]])("requirePermission rejects the names %j", (names) => {
   expect(() => requirePermission(...(names as string[]))).toThrow(

@@ -32,7 +32,10 @@ describe("a ticket", () => {
       permissions: [],
       expiresAt: undefined,
     });
-    await expect(redeemTicket(store, ticket, NOW)).rejects.toMatchObject({ code: "UNAUTHORIZED" });
+    await expect(redeemTicket(store, ticket, NOW)).rejects.toMatchObject({
+      code: "UNAUTHORIZED",
+      cause: "The ticket is unknown, used or expired",
+    });
   });
 
   it.each([

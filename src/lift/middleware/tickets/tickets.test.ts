@@ -257,6 +257,12 @@ it.each([
   expect(answer.headers).toMatchObject({ "access-control-allow-origin": origin });
 });
 
+it("is issued without CORS headers to a request that has no origin, also with *", async () => {
+  const { ask } = setUp({ cors: { origins: ["*"] } });
+  const answer = await ask({ authorization: `Bearer ${await sign()}` });
+  expect(answer.headers).not.toHaveProperty("access-control-allow-origin");
+});
+
 it("may not be requested by pages of the origin null with *", async () => {
   const { ask } = setUp({ cors: { origins: ["*"] } });
   const answer = await ask({ origin: "null" }, "OPTIONS");
