@@ -14,8 +14,8 @@ import { type DynamoDBRateLimiterOptions, dynamoDBRateLimiter } from "lift-ws/mi
 import { createTables } from "lift-ws/store/dynamodb";
 import { memoryConnectionStore } from "lift-ws/store/memory";
 import { connectEvent, lambdaContext, messageEvent, recordingConnections } from "lift-ws/testing";
-import { beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
-import { CALL_TIMEOUT_MS, localClient } from "./connection-table.ts";
+import { beforeAll, describe, expect, inject, it, onTestFinished, vi } from "vitest";
+import { CALL_TIMEOUT_MS, LOCAL, localClient } from "./connection-table.ts";
 import {
   failFirstAttempts,
   INTERNAL_ERROR,
@@ -149,12 +149,13 @@ describe("a limit in DynamoDB", () => {
     );
   });
 
-  it("writes nothing for a key that is over the limit in this container", async () => {
+  it("writes nothing for keys that are over the limit in this container", async () => {
     const { client: counting, requests } = counted();
     const one = limiter({ limit: 2, client: counting });
-    await passed(2, () => one.consume("flood"));
+    const keys = ["flood", "another flood"];
+    for (const key of keys) await passed(2, () => one.consume(key));
     const before = requests();
-    expect(await passed(100, () => one.consume("flood"))).toBe(0);
+    for (const key of keys) expect(await passed(100, () => one.consume(key))).toBe(0);
     expect(requests()).toBe(before);
   });
 
@@ -211,6 +212,18 @@ describe("a limit in DynamoDB", () => {
     await passed(2, () => one.consume("timers"));
     expect(vi.getTimerCount()).toBe(0);
   });
+});
+
+it("a limiter without a client creates one in the option `region`", async () => {
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const { region, credentials } = LOCAL;
+  vi.stubEnv("AWS_ENDPOINT_URL_DYNAMODB", inject("dynamoDBEndpoint"));
+  vi.stubEnv("AWS_ACCESS_KEY_ID", credentials.accessKeyId);
+  vi.stubEnv("AWS_SECRET_ACCESS_KEY", credentials.secretAccessKey);
+  vi.stubEnv("AWS_REGION", undefined);
+  const options = { tableName: tables.rateLimitTableName, timeoutMs: CALL_TIMEOUT_MS, limit: 2 };
+  const one = dynamoDBRateLimiter({ ...options, region });
+  expect(await passed(5, () => one.consume("own client"))).toBe(2);
 });
 
 describe("the default limits, with connects in DynamoDB", () => {

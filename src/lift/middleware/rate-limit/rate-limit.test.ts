@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { memoryConnectionStore } from "../../../store/memory/index.ts";
-import { type AnyContext, Lift, type LogFields, type Middleware } from "../../index.ts";
+import { type AnyContext, Lift, type LiftOptions, type LogFields, type Middleware } from "../../index.ts";
 import {
   connectEvent,
   disconnectEvent,
@@ -17,7 +17,7 @@ import { clientNetwork } from "./rate-limit-key.ts";
 const ID = "L0SM9cOFvHcCIhw=";
 
 /** Creates an app with a manual clock, whose `$connect` reads user and tenant from the query. */
-function makeApp(options?: RateLimitOptions) {
+function makeApp(options?: RateLimitOptions, lift: Partial<LiftOptions<object>> = {}) {
   let now = 0;
   const logged: { message: string; fields: LogFields | undefined }[] = [];
   const log = (message: string, fields?: LogFields) => void logged.push({ message, fields });
@@ -26,6 +26,7 @@ function makeApp(options?: RateLimitOptions) {
     connections,
     connectionStore: memoryConnectionStore(),
     logger: { debug: log, info: log, warn: log, error: log },
+    ...lift,
   });
   const handled: string[] = [];
   app.use((ctx, next) => {
@@ -53,9 +54,9 @@ function makeApp(options?: RateLimitOptions) {
       return (await handler(event, lambda)).statusCode;
     },
     /** Returns the error of the error frame, or `undefined` when the message passed. */
-    send: async (route = "chat", connectionId = ID) => {
+    send: async (route = "chat", connectionId = ID, fields: object = {}) => {
       const before = connections.sent.length;
-      await handler(messageEvent(route, { id: "m1" }, { connectionId }), lambda);
+      await handler(messageEvent(route, { id: "m1", ...fields }, { connectionId }), lambda);
       const frame = connections.sent[before]?.data;
       return frame === undefined ? undefined : (JSON.parse(frame) as { error: object }).error;
     },
@@ -206,6 +207,25 @@ describe("a limit of one route", () => {
     expect(await send("chat")).toMatchObject({ code: "RATE_LIMITED" });
   });
 
+  it("counts an action of the messages on $default, in all namespaces or in one", async () => {
+    const read = (ctx: AnyContext) => ({ name: "move", namespaces: [String(ctx.body("in"))] });
+    const { app, send } = makeApp(
+      {
+        routes: {
+          move: { by: "connection", limit: 3, windowMs: 1_000 },
+          "move:chess": { by: "connection", limit: 1, windowMs: 1_000 },
+        },
+      },
+      { actions: { names: ["move", "move:chess"], read } },
+    );
+    app.webSocket("$default", () => {});
+    const move = (namespace: string) => send("other", ID, { in: namespace });
+    expect(await move("chess")).toBeUndefined();
+    expect(await move("go")).toBeUndefined();
+    expect(await move("chess")).toMatchObject({ code: "RATE_LIMITED" });
+    expect(await move("go")).toMatchObject({ code: "RATE_LIMITED" });
+  });
+
   it("is counted once, also with a function as key", async () => {
     const keys: string[] = [];
     const by = (ctx: AnyContext) => {
@@ -264,6 +284,14 @@ describe("a connection that keeps being refused", () => {
     expect(disconnect).toHaveBeenCalledExactlyOnceWith(ID, expect.anything());
     expect(seen).toEqual([4]);
     expect(connections.jsonSentTo(ID)).toEqual([...answers(3), { type: "error", error: refused(3_600_000) }]);
+  });
+
+  it("is closed within the time that its event has left", async () => {
+    const { send, connections } = makeApp({ messages, maxRefusals: 1 });
+    const disconnect = vi.spyOn(connections, "disconnect");
+    await times(3, send);
+    const budget = disconnect.mock.calls[0]?.[1]?.budget;
+    expect(budget?.getRemainingTimeInMillis()).toBe(lambdaContext().getRemainingTimeInMillis());
   });
 
   it("is closed after 1,000 refusals by default", async () => {
@@ -413,7 +441,8 @@ describe("a limiter of rate-limiter-flexible", () => {
 });
 
 describe("with an unavailable limiter store", () => {
-  const limiter = { consume: () => Promise.reject(new Error("no route to host")) };
+  const error = new Error("no route to host");
+  const limiter = { consume: () => Promise.reject(error) };
 
   it("connects are refused with 503; messages pass and are logged", async () => {
     const { connect, send, logged } = makeApp({
@@ -426,6 +455,7 @@ describe("with an unavailable limiter store", () => {
       "The event failed",
       "The store of the rate limit failed; the event passes",
     ]);
+    expect(logged[1]?.fields).toMatchObject({ error });
   });
 
   it("both follow the option `onStoreFailure`", async () => {
@@ -468,6 +498,13 @@ describe("an invalid limit throws at construction", () => {
   });
 });
 
+it.each([
+  ["connects.limit", { connects: { by: "ip", limit: 0, windowMs: 1 } }],
+  ["routes.chat.windowMs", { routes: { chat: { by: "ip", limit: 1, windowMs: 0 } } }],
+])("an invalid limit is reported as `%s`", (option, options) => {
+  expect(() => webSocketRateLimit(options as never)).toThrow(`\`${option}\``);
+});
+
 describe("the memory limiter", () => {
   it("does not extend a window when its clock is set back", async () => {
     let now = 3_600_000;
@@ -501,6 +538,7 @@ describe("an address's network", () => {
     ["2001:db8::1", "2001:db8:0:0::/64"],
     ["2001:0DB8:0001:0002:3:4:5:6", "2001:db8:1:2::/64"],
     ["::1", "0:0:0:0::/64"],
+    ["2001::4:5:6:7:8", "2001:0:0:4::/64"],
     ["::ffff:203.0.113.9", "203.0.113.9"],
     ["fe80::", "fe80:0:0:0::/64"],
     ["203.0.113.9:4711", "203.0.113.9"],
