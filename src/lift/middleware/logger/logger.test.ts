@@ -76,6 +76,12 @@ describe("the line of an event", () => {
     expect(last()).toMatchObject({ level, status });
   });
 
+  it("has a duration by the process's clock by default", async () => {
+    const { send, last } = makeApp({ now: undefined as never });
+    await send("greet", "{}");
+    expect(last()).toMatchObject({ ms: expect.any(Number) });
+  });
+
   it("has an error's code, in addition to the error's own line", async () => {
     const { send, last, lines } = makeApp();
     await send("fail", "{}");

@@ -20,10 +20,14 @@ import { prometheusCollector } from "./prometheus.ts";
 
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
-function makeApp(collector: MetricsCollector, options: Partial<WebSocketMetricsOptions> = {}) {
+function makeApp(
+  collector: MetricsCollector,
+  options: Partial<WebSocketMetricsOptions> = {},
+  lift: LiftOptions<object> = {},
+) {
   let now = 0;
   const connections = recordingConnections().gone("gone=").throttled("slow=");
-  const app = new Lift({ connections, logger: silent } satisfies LiftOptions<object>);
+  const app = new Lift<object>({ connections, logger: silent, ...lift });
   app.use((ctx, next) => {
     now += 12.5;
     if (ctx.query("token") === "bad") throw new LiftError("UNAUTHORIZED");
@@ -73,6 +77,16 @@ describe("a measurement", () => {
     expect(collector.recorded).toMatchObject([
       { event: "MESSAGE", route: "echo", status: "2xx", messageBytes: 7, sent: 1, sentBytes: 18 },
     ]);
+  });
+
+  it("has the action of a message on $default, and the action's namespaces", async () => {
+    const collector = recorder();
+    const read = (ctx: AnyContext) => ({ name: "move", namespaces: ctx.body("in") as string[] });
+    const { send } = makeApp(collector, {}, { actions: { names: ["move"], read } });
+    await send("other", { in: ["chess", "go"] });
+    await send("other", { in: [] });
+    expect(collector.recorded).toMatchObject([{ route: "move", namespace: "chess,go" }, { route: "move" }]);
+    expect(collector.recorded[1]).not.toHaveProperty("namespace");
   });
 
   it("counts each recipient, and the error frame", async () => {
@@ -351,7 +365,15 @@ describe("the Prometheus collector", () => {
     ]) {
       expect(page).toContain(`${line}\n`);
     }
-    expect(page).toMatch(/^lift_websocket_sent_bytes_total \d+$/m);
+  });
+
+  it("counts the bytes that were sent", async () => {
+    const collector = prometheusCollector();
+    const { send } = makeApp(collector);
+    await send("echo", "12345");
+    await send("echo", "12345");
+    // The reply is `{"text":"grüße"}`.
+    expect(await collector.register.metrics()).toContain("lift_websocket_sent_bytes_total 36\n");
   });
 
   it("has the labels that both options list, with the options `register` and `prefix`", async () => {

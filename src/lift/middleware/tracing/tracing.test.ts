@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ConnectionStore } from "../../../store/index.ts";
 import { memoryConnectionStore } from "../../../store/memory/index.ts";
-import { type AnyContext, Lift, LiftError } from "../../index.ts";
+import { type AnyContext, Lift, LiftError, type LiftOptions } from "../../index.ts";
 import {
   connectEvent,
   disconnectEvent,
@@ -33,10 +33,10 @@ function remoteStore(): ConnectionStore {
   });
 }
 
-function makeApp(options: WebSocketTracingOptions = {}, store: ConnectionStore = remoteStore()) {
+function makeApp(options: WebSocketTracingOptions = {}, lift: Partial<LiftOptions<object>> = {}) {
   const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
   const connections = recordingConnections().gone("gone=").throttled("slow=");
-  const app = new Lift<object>({ connections, connectionStore: store, logger: silent });
+  const app = new Lift<object>({ connections, connectionStore: remoteStore(), logger: silent, ...lift });
   app.use((ctx, next) => {
     if (ctx.query("token") === "bad") throw new LiftError("UNAUTHORIZED");
     return next();
@@ -110,6 +110,22 @@ describe("an event's span", () => {
     await disconnect();
     expect(named("process $default")?.attributes["error.type"]).toBe("NOT_FOUND");
     expect(named("$disconnect")?.attributes["aws.api_gateway.close_code"]).toBe(1001);
+  });
+
+  it("has the action of a message on $default, and the action's namespaces", async () => {
+    const read = (ctx: AnyContext) => ({
+      name: String(ctx.body("do")),
+      namespaces: ctx.body("in") as string[],
+    });
+    const { app, send } = makeApp({}, { actions: { names: ["move", "stop"], read } });
+    app.webSocket("$default", () => {});
+    await send("other", { do: "move", in: ["chess", "go"] });
+    await send("other", { do: "stop", in: [] });
+    expect(named("process move")?.attributes).toMatchObject({
+      "messaging.destination.name": "move",
+      "lift.namespace": "chess,go",
+    });
+    expect(named("process stop")?.attributes).not.toHaveProperty(["lift.namespace"]);
   });
 
   it.each([
@@ -210,6 +226,33 @@ describe.each([
     });
   });
 
+  it("have the number of rows of a list", async () => {
+    const { app, connect, send } = makeApp();
+    app.webSocket("$connect", (ctx) => void ctx.setUserId("ada"));
+    app.webSocket("mine", async (ctx: AnyContext) => {
+      for await (const row of ctx.connectionStore.listByUser("ada")) expect(row.userId).toBe("ada");
+    });
+    await connect();
+    await send("mine");
+    expect(named("ConnectionStore listByUser")?.attributes["db.response.returned_rows"]).toBe(1);
+  });
+
+  it("record the name of a list's failure whose code is a number", async () => {
+    const listByUser = () => {
+      throw new DOMException("slow", "TimeoutError");
+    };
+    const connectionStore = Object.assign(memoryConnectionStore(), { listByUser });
+    const { app, send } = makeApp({}, { connectionStore });
+    app.webSocket("mine", async (ctx: AnyContext) => {
+      for await (const row of ctx.connectionStore.listByUser("ada")) expect(row).toBeUndefined();
+    });
+    await send("mine");
+    expect(named("ConnectionStore listByUser")).toMatchObject({
+      status: { code: SpanStatusCode.ERROR },
+      attributes: { "error.type": "TimeoutError" },
+    });
+  });
+
   it("record the kind of a failure", async () => {
     const { app, send } = makeApp();
     app.webSocket("slow", (ctx: AnyContext) =>
@@ -226,7 +269,7 @@ describe.each([
   });
 
   it("are none for a read from memory", async () => {
-    const { app, send } = makeApp({}, memoryConnectionStore());
+    const { app, send } = makeApp({}, { connectionStore: memoryConnectionStore() });
     app.webSocket("chat", () => {});
     await send("chat");
     expect(finished().map((span) => span.name)).toEqual(["process chat"]);
@@ -350,8 +393,11 @@ describe("trace headers", () => {
     expect(fromXRay(`Self=1-1; ${XRAY.replaceAll(";", "; ")}`)).toEqual(fromXRay(XRAY));
   });
 
-  it("drop a tracestate that is too long", () => {
-    expect(fromW3c(W3C, `a=${"x".repeat(600)}`)?.traceState).toBeUndefined();
+  it("keep a tracestate of 512 characters, and drop a longer one", () => {
+    const longest = `a=${"x".repeat(253)},b=${"x".repeat(254)}`;
+    expect(longest).toHaveLength(512);
+    expect(fromW3c(W3C, longest)?.traceState?.serialize()).toBe(longest);
+    expect(fromW3c(W3C, `${longest}x`)?.traceState).toBeUndefined();
   });
 });
 
