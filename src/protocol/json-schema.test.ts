@@ -51,6 +51,11 @@ describe("toJsonSchema", () => {
     ["a boolean", boolean, { type: "boolean" }],
     ["JSON", json(), {}],
     ["JSON of limited size", json(10), { description: "At most 10 bytes of JSON" }],
+    [
+      "a namespace's slot, without a namespace",
+      slot("data", 10),
+      { description: "At most 10 bytes of JSON" },
+    ],
     ["a constant text", constant("x"), { type: "string", const: "x" }],
     ["a constant boolean", constant(true), { type: "boolean", const: true }],
     ["one of several texts", oneOf("a", "b"), { type: "string", enum: ["a", "b"] }],
