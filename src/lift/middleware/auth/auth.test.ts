@@ -433,7 +433,7 @@ describe("the accepted subprotocol", () => {
     const token = await sign();
     const headers = { "Sec-WebSocket-Protocol": "chat.v2, chat.v1" };
     const result = await connect({ query: { token }, headers });
-    expect(result.headers).toBeUndefined();
+    expect(result).toEqual({ statusCode: 200 });
   });
 });
 
@@ -540,9 +540,10 @@ describe("the authorizer", () => {
   });
 
   it("leaves the identity to the token when its context has no user", async () => {
-    const { connect, store } = makeApp();
+    const { connect, send, store } = makeApp();
     expect((await connect(bearer(await sign()), { plan: "free" })).statusCode).toBe(200);
     expect(await store.get(ID)).toMatchObject({ userId: "ada" });
+    expect(await send("write", { plan: "free" })).toBeUndefined();
   });
 
   it("refuses with the word to which the service responds with 401", async () => {
@@ -596,6 +597,7 @@ describe("options that throw at construction", () => {
     ["no audience", { jwt: { ...jwt, audience: [] } }],
     ["no key", { jwt: keyless }],
     ["two keys", { jwt: { ...jwt, publicKey: pem } }],
+    ["a secret that is a number", { jwt: { ...jwt, secret: 42 } }],
     ["a short secret", { jwt: { ...jwt, secret: "short" } }],
     ["a secret too short for its longest algorithm", { jwt: { ...jwt, algorithms: ["HS256", "HS512"] } }],
     ["a private key", { jwt: { ...keyless, algorithms: ["EdDSA"], publicKey: privatePem } }],
@@ -627,6 +629,13 @@ describe("options that throw at construction", () => {
     }
     expect(thrown).toMatchObject({ code: "INVALID_OPTION" });
     expect(String(thrown)).not.toContain(SECRET);
+  });
+
+  it("are named with the options that they are in", () => {
+    const keys = { jwksUri: ISSUER, jwks: { timeoutMs: 0 } };
+    expect(() => webSocketAuth({ jwt: { ...keyless, algorithms: ["RS256"], ...keys } })).toThrow(
+      "`jwt.jwks.timeoutMs`",
+    );
   });
 
   it.each([0, 300])("do not include a tolerance of %s s", (clockToleranceSeconds) => {

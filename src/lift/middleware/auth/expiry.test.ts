@@ -53,6 +53,7 @@ function setUp(options: Partial<WebSocketAuthOptions> = {}, lift: Partial<LiftOp
   });
   return {
     app,
+    auth,
     store,
     schedule,
     connections,
@@ -334,6 +335,18 @@ it("moves with a new token, whose permissions then apply to the connection", asy
   expect(await send("write")).toMatchObject({ error: { code: "TOKEN_EXPIRED" } });
   await app.tick();
   expect(connections.disconnected).toEqual([ID]);
+});
+
+it("is the identity of the handler that has refreshed it", async () => {
+  const { app, auth, connect, send } = setUp();
+  const seen: unknown[] = [];
+  app.webSocket("renew", async (ctx) => {
+    await auth.refresh(ctx);
+    seen.push(authIdentity(ctx)?.permissions);
+  });
+  await connect({ ...minutes(1), permissions: [] });
+  await send("renew", { token: await sign({ ...minutes(3), permissions: ["write"] }) });
+  expect(seen).toEqual([["write"]]);
 });
 
 it("removes permissions that the new token lacks, and shortens the expiry", async () => {

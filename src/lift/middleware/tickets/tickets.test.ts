@@ -212,6 +212,15 @@ it("is refused with 503 when it cannot be stored, with the cause in the log only
   expect(lines.join()).toContain("down");
 });
 
+it("is refused with a warning in the log for a client's fault, and an error for the server's", async () => {
+  const save = () => Promise.reject(new Error("down"));
+  const { ask, lines } = setUp({ tickets: { save, take: async () => undefined } });
+  await ask();
+  await ask({ authorization: `Bearer ${await sign()}` });
+  const logged = lines.map((line) => JSON.parse(line) as unknown);
+  expect(logged).toMatchObject([{ level: "warn" }, { level: "error" }]);
+});
+
 it.each(["GET", "PUT", "DELETE"])("is not issued for %s", async (method) => {
   const { ask } = setUp();
   const answer = await ask({ authorization: `Bearer ${await sign()}` }, method);
@@ -279,7 +288,7 @@ it("rejects invalid options", () => {
     { jwt, tickets, validateToken: () => "ada" },
     { jwt, tickets, cors: {} },
     { jwt, tickets, cors: { origins: [] } },
-    { jwt, tickets, cors: { origins: ["https://app.example/"] } },
+    { jwt, tickets, cors: { origins: [PAGE, "https://app.example/"] } },
     { jwt, tickets, cors: { origins: [PAGE], maxAgeSeconds: -1 } },
   ];
   for (const options of wrong) {
