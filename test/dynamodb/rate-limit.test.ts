@@ -159,6 +159,16 @@ describe("a limit in DynamoDB", () => {
     expect(requests()).toBe(before);
   });
 
+  it("writes once for a key that exceeds the limit in other containers", async () => {
+    await passed(2, () => limiter({ limit: 2 }).consume("elsewhere"));
+    const { client: counting, requests } = counted();
+    const one = limiter({ limit: 2, client: counting });
+    expect(await passed(1, () => one.consume("elsewhere"))).toBe(0);
+    const before = requests();
+    expect(await passed(10, () => one.consume("elsewhere"))).toBe(0);
+    expect(requests()).toBe(before);
+  });
+
   it.each([
     ["is refused", THROTTLED],
     ["fails", INTERNAL_ERROR],

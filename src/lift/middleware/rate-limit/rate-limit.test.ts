@@ -118,6 +118,13 @@ describe("a limit by address or connection", () => {
     expect(handled).toEqual(["$connect"]);
   });
 
+  it("refuses a message before earlier middleware runs", async () => {
+    const { send, handled } = makeApp({ messages: { by: "connection", limit: 1, windowMs: 1_000 } });
+    expect(await send()).toBeUndefined();
+    expect(await send()).toMatchObject({ code: "RATE_LIMITED" });
+    expect(handled).toEqual(["chat"]);
+  });
+
   it("reports the wait, and passes events after it", async () => {
     const { send, pass } = makeApp({ messages: { by: "connection", limit: 1, windowMs: 1_000 } });
     expect(await send()).toBeUndefined();
@@ -185,6 +192,13 @@ describe("a limit by identity", () => {
     expect(await send("chat", "three=")).toMatchObject({ code: "RATE_LIMITED" });
   });
 
+  it("counts the connections without a user separately, also those of one tenant", async () => {
+    const { connect, send } = makeApp({ messages: { by: "user", ...limit } });
+    for (const id of ["one=", "two="]) await connect({ tenant: "a" }, "1.1.1.1", id);
+    expect(await send("chat", "one=")).toBeUndefined();
+    expect(await send("chat", "two=")).toBeUndefined();
+  });
+
   it("runs in the order of `use`, after a limit by address", async () => {
     const { connect, handled } = makeApp({
       connects: { by: "ip", limit: 3, windowMs: 1_000 },
@@ -224,6 +238,16 @@ describe("a limit of one route", () => {
     expect(await move("go")).toBeUndefined();
     expect(await move("chess")).toMatchObject({ code: "RATE_LIMITED" });
     expect(await move("go")).toMatchObject({ code: "RATE_LIMITED" });
+  });
+
+  it("counts the action that a message turns out to be", async () => {
+    const { app, send } = makeApp(
+      { routes: { move: { by: "connection", limit: 1, windowMs: 1_000 } } },
+      { actions: { names: ["part", "move"], read: () => ({ name: "part" }) } },
+    );
+    app.webSocket("$default", (ctx) => ctx.actAs({ name: "move" }));
+    expect(await send("other")).toBeUndefined();
+    expect(await send("other")).toMatchObject({ code: "RATE_LIMITED" });
   });
 
   it("is counted once, also with a function as key", async () => {
