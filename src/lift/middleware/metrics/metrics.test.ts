@@ -394,6 +394,12 @@ describe("the Prometheus collector", () => {
     expect(page).toContain("lift_websocket_sent_bytes_total 0\n");
   });
 
+  it("has no time series of sends for a label without sends", async () => {
+    const collector = prometheusCollector({ labels: ["tenant"] });
+    await makeApp(collector, { labels: { tenant: () => "acme" } }).connect();
+    expect(await collector.register.metrics()).not.toMatch(/^lift_websocket_sen\w+\{/m);
+  });
+
   it("has buckets from 1 ms to 29 s and from 64 B to 128 KB, or the given ones", async () => {
     const bounds = async (collector: ReturnType<typeof prometheusCollector>, name: string) => {
       await makeApp(collector).send("echo");

@@ -146,6 +146,11 @@ describe("an event's span", () => {
     });
   });
 
+  it("has no type of an error after a success", async () => {
+    await makeApp().connect();
+    expect(named("$connect")?.attributes).not.toHaveProperty(["error.type"]);
+  });
+
   it("records a failure's code, redacted and truncated", async () => {
     const { app, send } = makeApp();
     app.webSocket("fail", () => Promise.reject(new LiftError(`x?token=${SECRET}&${"a".repeat(200)}`)));
@@ -218,6 +223,7 @@ describe.each([
       "ConnectionStore setState",
     ]);
     expect(below("$disconnect")).toEqual(["ConnectionStore get", "ConnectionStore delete"]);
+    expect(named("ConnectionStore count")?.attributes).toMatchObject({ "db.operation.name": "count" });
     expect(named("@connections broadcast")?.attributes).toMatchObject({
       "messaging.batch.message_count": 3,
       "lift.send.sent": 1,
@@ -387,6 +393,10 @@ describe("trace headers", () => {
     expect(fromXRay("Root=1-630f637c-74d9e0581d71eb9d0ca0b056")).toBeUndefined();
     expect(fromXRay(XRAY.replace("Sampled=1", "Sampled=?"))?.traceFlags).toBe(0);
     expect(toHeaders(undefined)).toEqual({});
+  });
+
+  it("of W3C may have spaces around them", () => {
+    expect(fromW3c(` ${W3C} `, undefined)).toEqual(fromW3c(W3C, undefined));
   });
 
   it("of X-Ray may have a space before each field", () => {
