@@ -124,6 +124,20 @@ describe("a token", () => {
   });
 });
 
+it("requires a token also when an earlier middleware has set a user", async () => {
+  const app = new Lift<object>({
+    connections: recordingConnections(),
+    connectionStore: memoryConnectionStore(),
+    logger: jsonLogger({ level: "silent" }),
+  });
+  app.use((ctx, next) => {
+    ctx.setUserId("eve");
+    return next();
+  });
+  app.use(webSocketAuth(byJwt));
+  expect(await app.webSocketHandler()(connectEvent(), lambdaContext())).toMatchObject({ statusCode: 401 });
+});
+
 describe("any text that a client sends", () => {
   it("is refused with 401 when it is not a token", async () => {
     await fc.assert(

@@ -337,6 +337,12 @@ it("moves with a new token, whose permissions then apply to the connection", asy
   expect(connections.disconnected).toEqual([ID]);
 });
 
+it("moves with a new token without a `schedule`", async () => {
+  const { connect, send } = setUp({}, { schedule: undefined as never });
+  await connect(minutes(1));
+  expect(await send("auth.refresh", { token: await sign(minutes(3)) })).toMatchObject({ success: true });
+});
+
 it("is the identity of the handler that has refreshed it", async () => {
   const { app, auth, connect, send } = setUp();
   const seen: unknown[] = [];
