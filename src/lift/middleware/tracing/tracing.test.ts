@@ -95,6 +95,7 @@ describe("an event's span", () => {
     expect(named("process chat")).toMatchObject({
       kind: SpanKind.CONSUMER,
       attributes: {
+        "faas.trigger": "other",
         "messaging.system": "aws_api_gateway",
         "messaging.operation.type": "process",
         "messaging.destination.name": "chat",
@@ -198,7 +199,7 @@ describe.each([
       await ws.getConnectionInfo("a=");
       await ws.disconnect("a=");
       for await (const row of ctx.connectionStore.listByTenant("acme")) expect(row).toBeDefined();
-      await ctx.connectionStore.count();
+      expect(await ctx.connectionStore.count()).toBe(1);
     });
     await connect();
     await send("all");
@@ -224,7 +225,9 @@ describe.each([
     ]);
     expect(below("$disconnect")).toEqual(["ConnectionStore get", "ConnectionStore delete"]);
     expect(named("ConnectionStore count")?.attributes).toMatchObject({ "db.operation.name": "count" });
+    expect(named("@connections post")?.attributes["messaging.message.body.size"]).toBe(4);
     expect(named("@connections broadcast")?.attributes).toMatchObject({
+      "messaging.message.body.size": 4,
       "messaging.batch.message_count": 3,
       "lift.send.sent": 1,
       "lift.send.gone": 1,
