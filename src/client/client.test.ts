@@ -222,6 +222,46 @@ describe("presence", () => {
     expect(server.actions.at(-1)).toBe("unsubscribe");
   });
 
+  it("ignores a leave that is older than the list", async () => {
+    const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
+    const bea = createClient({
+      url: "ws://model/?user=bea",
+      WebSocket: server.WebSocket,
+      clock,
+      use: FEATURES,
+    });
+    bea.connect();
+    const members = client.members("room:a");
+    await clock.pass(10);
+    bea.subscribe("room:a");
+    await clock.pass(10);
+    const at = clock.now();
+    server.opened[0]!.cut();
+    await clock.pass(5_000);
+    server.broadcast("room:a", {
+      type: "presence",
+      id: "1",
+      channel: "room:a",
+      event: "leave",
+      user: "bea",
+      at,
+    });
+    await clock.pass(10);
+    expect([...members.users.keys()].sort()).toEqual(["ada", "bea"]);
+  });
+
+  it("reports no error of a list that was closed", async () => {
+    const { client, clock, server, errors } = await connected({ url: "ws://model/?user=ada" });
+    const members = client.members("room:a");
+    server.intercept = ({ action }) => {
+      if (action !== "presence") return undefined;
+      members.close();
+      return "FORBIDDEN";
+    };
+    await clock.pass(10);
+    expect([server.actions.includes("presence"), errors]).toEqual([true, []]);
+  });
+
   it("waits for the next connection when this one closes, and rejects when the server refuses the list", async () => {
     const { client, clock, server, errors } = await connected({ url: "ws://model/?user=ada" });
     client.subscribe("room:a");
@@ -382,6 +422,22 @@ describe("a user's presence state", () => {
     expect(server.opened[1]!.channels).toEqual(new Set(["room:a"]));
   });
 
+  it("is refused by the server when the user has left the channel before its turn", async () => {
+    const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
+    const subscription = client.subscribe("room:a");
+    await clock.pass(10);
+    server.faults.drop = 1;
+    client.setPresence("room:a", "away").catch(() => {});
+    const refused = expect(client.setPresence("room:a", "here", { timeoutMs: 60_000 })).rejects.toMatchObject(
+      { code: "FORBIDDEN" },
+    );
+    await clock.pass(10);
+    server.faults.drop = 0;
+    subscription.unsubscribe();
+    await clock.pass(20_000);
+    await refused;
+  });
+
   it("is refused by the server in a channel that the user is not in", async () => {
     const { client, clock } = await joined();
     const refused = expect(client.setPresence("room:b", "here")).rejects.toMatchObject({ code: "FORBIDDEN" });
@@ -395,6 +451,7 @@ describe("options", () => {
     "an unknown option": { tokens: "a" },
     "an invalid url": { url: "/ws" },
     "a url of another protocol": { url: "https://example.com" },
+    "a url of another protocol, with ws: in its query": { url: "https://example.com/?next=ws:" },
     "two credentials": { token: "opaque-credential", getToken: () => "opaque-credential" },
     "a getToken that is not a function": { getToken: "opaque-credential" },
     "a time that is not an integer": { heartbeatMs: 1_500.5 },
@@ -509,6 +566,20 @@ describe("a server's message", () => {
     await clock.pass(10);
     expect([seen, client.state.status]).toEqual([[1], "connected"]);
   });
+});
+
+describe("a response", () => {
+  it.each([null, "page", undefined])(
+    "answers no request of the client's own with the data %j",
+    async (data) => {
+      const { client, clock, server } = await connected();
+      server.publish("room:a", 1);
+      const page = client.history("room:a");
+      server.opened[0]!.deliver({ type: "response", request_id: "~1", success: true, data: data as never });
+      await clock.pass(10);
+      expect(await page).toMatchObject({ messages: [{ data: 1 }] });
+    },
+  );
 });
 
 describe("a token's lifetime", () => {

@@ -42,6 +42,18 @@ describe("a live stream", () => {
     expect([client.state.status, stream.live]).toEqual(["connected", undefined]);
   });
 
+  it("has ended when a start that the client saw was followed by an end without a connection", async () => {
+    const { client, server, clock } = await connected();
+    const stream = client.stream(SHOW);
+    await clock.pass(10);
+    server.sendStreamMessage(SHOW, { type: "stream_started", live: { user: "ada", since: 5, viewers: 1 } });
+    await clock.pass(10);
+    expect(stream.live).toMatchObject({ user: "ada" });
+    server.opened[0]!.cut();
+    await clock.pass(1_000);
+    expect([client.state.status, stream.live]).toEqual(["connected", undefined]);
+  });
+
   it("is correct again with the next heartbeat after a lost start or end", async () => {
     const { client, server, clock } = await connected({ heartbeatMs: 10_000 });
     const stream = client.stream(SHOW);

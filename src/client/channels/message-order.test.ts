@@ -83,6 +83,17 @@ describe("a message for several offsets", () => {
     expect([delivered, order.position, order.hasGap]).toEqual([[1, 5, 6], at(6), false]);
   });
 
+  it("makes room for 1,000 waiting ones in place of those that it replaces", () => {
+    const { order, delivered } = ordered();
+    for (let offset = 3; offset <= 1_001; offset++) order.add(message(offset));
+    order.add(merged(2, 1_001));
+    order.add(message(1));
+    expect(delivered).toEqual([1, 1_001]);
+    for (let offset = 1_003; offset <= 2_002; offset++) order.add(message(offset));
+    order.add(message(1_002));
+    expect([order.position, order.hasGap]).toEqual([at(2_002), false]);
+  });
+
   it("is a gap when it repeats delivered ones", () => {
     const { order, delivered } = ordered(at(2));
     order.add(merged(2, 4));

@@ -58,6 +58,12 @@ describe("connecting", () => {
     expect([asking.clock.pending, asking.errors, asking.statuses]).toEqual([0, [], ["connecting", "idle"]]);
   });
 
+  it("reports no state when it disconnects before it connects", async () => {
+    const { client, statuses } = setup();
+    client.disconnect();
+    expect(statuses).toEqual([]);
+  });
+
   it("connects again after a disconnect, with its subscriptions", async () => {
     const { client, clock, server } = await connected();
     const seen: unknown[] = [];
@@ -256,6 +262,13 @@ describe("a live connection", () => {
     await clock.pass(5 * MINUTE);
     expect(server.opened).toHaveLength(2);
     expect(statuses).toEqual(["connecting", "connected", "reconnecting", "connected"]);
+  });
+
+  it("keeps a socket that answers a heartbeat with an error", async () => {
+    const { clock, server, statuses } = await connected();
+    server.intercept = ({ action }) => (action === "heartbeat" ? "RATE_LIMITED" : undefined);
+    await clock.pass(5 * MINUTE);
+    expect([server.actions, statuses]).toEqual([["heartbeat"], ["connecting", "connected"]]);
   });
 
   it("replaces a socket that does not answer a request", async () => {
@@ -464,6 +477,17 @@ describe("rotation", () => {
     await clock.pass(1_000);
     expect(server.opened).toHaveLength(2);
     expect(statuses).toEqual(["connecting", "connected", "reconnecting", "connected"]);
+  });
+
+  it("connects with the new socket before it has subscribed, when the old one ends meanwhile", async () => {
+    const { client, clock, server } = await connected({ maxConnectionMs: 60_000 });
+    client.subscribe("room:a");
+    await clock.pass(10);
+    server.faults.drop = 1;
+    await clock.pass(57_000);
+    server.opened[0]!.cut();
+    await clock.pass(10);
+    expect([client.state.status, server.opened.length]).toEqual(["connected", 2]);
   });
 
   it("resends requests on the new socket that the old one did not answer", async () => {

@@ -104,6 +104,14 @@ describe("a request in place", () => {
     expect(end).toEqual({ value: { messages: "mine" } });
   });
 
+  it("gets only its own answer when several are sent", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = ({ payload }) => ({ data: payload! });
+    const ends = [1, 2].map((input) => ending(client.request("echo", input)));
+    await clock.pass(10);
+    expect(ends).toEqual([{ value: 1 }, { value: 2 }]);
+  });
+
   it("rejects at once without a connection, and was not sent", async () => {
     const { client, clock, server } = setup();
     const end = ending(client.request("echo", 1));
@@ -545,6 +553,19 @@ describe("a stored request", () => {
     expect(end).toEqual({ value: "done" });
   });
 
+  it("reads its state again with the next heartbeat when the server failed to", async () => {
+    const all = await connected({ heartbeatMs: 20_000 });
+    const end = ending(all.client.request("report", 1, { id: ID }));
+    await all.clock.pass(10);
+    all.server.intercept = ({ action }) => (action === "request" ? "STORE_FAILED" : undefined);
+    await all.clock.pass(35_000);
+    expect([all.server.actions.includes("request"), end]).toEqual([true, {}]);
+    all.server.intercept = () => undefined;
+    Object.assign(all.server.jobs.stored.get(ID)!, { state: "COMPLETED", result: 1 });
+    await all.clock.pass(10_000);
+    expect(end).toEqual({ value: 1 });
+  });
+
   it("repeats no progress when its state is read, and shows none older than the newest", async () => {
     const seen: number[] = [];
     const all = await connected({ heartbeatMs: 10_000 });
@@ -865,6 +886,16 @@ describe("output", () => {
     },
   );
 
+  it("is not read from history when it arrives", async () => {
+    const { job, clock, server } = await stored();
+    const read = reading(job.output);
+    await clock.pass(10);
+    for (const text of texts(3)) server.jobs.write(ID, { text });
+    await clock.pass(10);
+    expect(read.all).toEqual(texts(3));
+    expect(server.actions).not.toContain("history");
+  });
+
   it("is whole across reconnects and compacted pages", async () => {
     const all = await stored();
     const [end, read] = [ending(all.job), reading(all.job.output)];
@@ -932,6 +963,20 @@ describe("output", () => {
     server.jobs.complete(ID, 1);
     await clock.pass(100);
     expect([first, second]).toEqual(Array(2).fill({ all: texts(4), end: "ended" }));
+  });
+
+  it("is read again by a later job whose connection was lost meanwhile", async () => {
+    const all = await stored();
+    reading(all.job.output);
+    await all.clock.pass(10);
+    for (const text of texts(3)) all.server.jobs.write(ID, { text });
+    await all.clock.pass(10);
+    all.server.faults.drop = 1;
+    const later = reading(all.client.attach(ID).output);
+    await all.clock.pass(10);
+    all.server.faults.drop = 0;
+    await reconnect(all);
+    expect(later.all).toEqual(texts(3));
   });
 
   it("throws the error, so that a job whose output is read needs no handler of its own", async () => {
@@ -1002,6 +1047,29 @@ describe("attach", () => {
     server.jobs.complete(ID, 7);
     await clock.pass(10);
     expect([asked, watched]).toEqual([{ value: 7 }, { value: 7 }]);
+  });
+
+  it("waits while the client's own request with that id is resent", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = () => ({ code: "STORE_FAILED" });
+    const ends = [client.request("report", 1, { id: ID }), client.attach(ID)].map(ending);
+    await clock.pass(5);
+    expect(ends).toEqual([{}, {}]);
+    server.jobs.store(ID);
+    server.jobs.complete(ID, 7);
+    await clock.pass(5_000);
+    expect(ends).toEqual([{ value: 7 }, { value: 7 }]);
+  });
+
+  it("does not wait for a request with another id", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = () => "silent";
+    void ending(client.request("pay", 1));
+    server.jobs.store(ID);
+    server.jobs.complete(ID, 7);
+    const end = ending(client.attach(ID));
+    await clock.pass(10);
+    expect(end).toEqual({ value: 7 });
   });
 
   it("gets a finished request whole: its output in one round trip, and its result", async () => {

@@ -62,6 +62,20 @@ describe("publishing", () => {
     expect(server.stored).toEqual([3, 4, 1, 2]);
   });
 
+  it("keeps the order of a message that is published while an earlier one is retried", async () => {
+    const { client, clock, server } = await connected();
+    const answers = [1, 2].map((data) => client.publish("room:a", data));
+    server.intercept = ({ payload }) =>
+      (payload as { data: number }).data === 2 ? "RATE_LIMITED" : undefined;
+    await clock.pass(10);
+    answers.push(client.publish("room:a", 3));
+    await clock.pass(10);
+    server.intercept = () => undefined;
+    await clock.pass(10_000);
+    await Promise.all(answers);
+    expect(server.stored).toEqual([1, 2, 3]);
+  });
+
   it("does not wait for responses in a channel without order", async () => {
     const { client, clock, server } = await connected();
     server.faults.latency = [100, 100];

@@ -57,6 +57,17 @@ describe("a message larger than a frame", () => {
     expect(server.actions).toEqual(["part", "part", "part", "part"]);
   });
 
+  it.each([
+    [LIMITS.clientFrameBytes, ["publish"]],
+    [LIMITS.clientFrameBytes + 1, ["part", "part"]],
+  ])("is sent in chunks only over the limit of a frame: %i bytes", async (bytes, actions) => {
+    const { client, server, clock } = await connected();
+    const frame = { id: "~1", action: "publish", payload: { channel: ROOM, data: "", key: "k" } };
+    void client.publish(ROOM, "x".repeat(bytes - JSON.stringify(frame).length), { key: "k" });
+    await clock.pass(10);
+    expect(server.actions).toEqual(actions);
+  });
+
   it("is refused over the protocol's limit before anything is sent", async () => {
     const { client, server } = await connected();
     const tooLarge = { code: "TOO_LARGE", message: "The message is over 131072 bytes", retry: false };
