@@ -115,6 +115,18 @@ describe("a live stream", () => {
     expect(three.live).toBeUndefined();
   });
 
+  it("notifies once of a message that arrives twice", async () => {
+    const { client, server, clock } = await connected();
+    const stream = client.stream(SHOW);
+    await clock.pass(10);
+    const seen: unknown[] = [];
+    stream.onChange(({ live }) => seen.push(live?.user));
+    server.faults.duplicate = 1;
+    server.sendStreamMessage(SHOW, { type: "stream_started", live: { user: "ada", since: 5, viewers: 1 } });
+    await clock.pass(10);
+    expect(seen).toEqual(["ada"]);
+  });
+
   it("rejects when the server refuses the channel", async () => {
     const { client, clock } = await connected();
     const stream = client.stream("secret:a");
@@ -151,6 +163,7 @@ describe("the state of a live stream", () => {
   it.each([
     ["an end that arrives before its start", [started(20), ended(10)], ada(20)],
     ["a start that arrives after its end", [ended(20), started(10)], undefined],
+    ["an end in the millisecond of its start", [started(10), ended(10)], undefined],
     ["a late count", [started(10), viewers(30, 5), viewers(20, 9)], { ...ada(10), viewers: 5 }],
     ["a count of an ended stream", [started(10), ended(20), viewers(30, 5)], undefined],
     ["an end before an earlier count", [started(10), viewers(30, 5), ended(20)], undefined],

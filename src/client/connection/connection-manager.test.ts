@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { connected, jwt, setup } from "../../../test/client/setup.ts";
 
@@ -64,6 +65,38 @@ describe("connecting", () => {
     expect(statuses).toEqual([]);
   });
 
+  it("leaves no timer when it disconnects during a heartbeat", async () => {
+    const { client, clock, server } = await connected({ heartbeatMs: 10_000 });
+    server.opened[0]!.stalled = true;
+    await clock.pass(10_000);
+    client.disconnect();
+    await clock.pass(10);
+    expect(clock.pending).toBe(0);
+  });
+
+  it("leaves no timer when it disconnects during the refresh of its token", async () => {
+    const { client, clock, server } = setup({ getToken: () => jwt(clock.now() + 10 * MINUTE) });
+    client.connect();
+    await clock.pass(9 * MINUTE - 10);
+    server.opened[0]!.stalled = true;
+    await clock.pass(20);
+    client.disconnect();
+    await clock.pass(10);
+    expect(clock.pending).toBe(0);
+  });
+
+  it("leaves no listener on the page when it disconnects", async () => {
+    const page = new EventTarget();
+    vi.stubGlobal("addEventListener", page.addEventListener.bind(page));
+    vi.stubGlobal("document", page);
+    const { client } = await connected();
+    const listeners = () =>
+      ["online", "visibilitychange"].map((type) => getEventListeners(page, type).length);
+    expect(listeners()).toEqual([1, 1]);
+    client.disconnect();
+    expect(listeners()).toEqual([0, 0]);
+  });
+
   it("connects again after a disconnect, with its subscriptions", async () => {
     const { client, clock, server } = await connected();
     const seen: unknown[] = [];
@@ -98,6 +131,14 @@ describe("reconnecting", () => {
     server.opened[0]!.cut();
     await clock.pass(10);
     expect([statuses.slice(-2), after]).toEqual([["reconnecting", "idle"], ["idle"]]);
+  });
+
+  it("ends when a listener disconnects", async () => {
+    const { client, clock, server } = await connected();
+    client.onState(({ status }) => status === "reconnecting" && client.disconnect());
+    server.opened[0]!.cut();
+    await clock.pass(10);
+    expect([client.state.status, clock.pending]).toEqual(["idle", 0]);
   });
 
   it("waits a random part of a doubled and capped time, and reports the time of the next attempt", async () => {
@@ -262,6 +303,13 @@ describe("a live connection", () => {
     await clock.pass(5 * MINUTE);
     expect(server.opened).toHaveLength(2);
     expect(statuses).toEqual(["connecting", "connected", "reconnecting", "connected"]);
+  });
+
+  it("replaces a socket that does not answer a heartbeat within `heartbeatTimeoutMs`", async () => {
+    const { clock, server } = await connected({ heartbeatMs: 10_000, heartbeatTimeoutMs: 1_000 });
+    server.opened[0]!.stalled = true;
+    await clock.pass(11_000);
+    expect(server.opened).toHaveLength(2);
   });
 
   it("keeps a socket that answers a heartbeat with an error", async () => {

@@ -62,12 +62,12 @@ describe("a request in place", () => {
     }
   });
 
-  it("rejects with the server's error", async () => {
+  it.each(["VALIDATION_ERROR", "INTERNAL_ERROR"] as const)("rejects with the server's %s", async (code) => {
     const { client, clock, server } = await connected();
-    server.jobs.answer = () => ({ code: "VALIDATION_ERROR" });
+    server.jobs.answer = () => ({ code });
     const end = ending(client.request("echo", {}));
     await clock.pass(10);
-    expect(end).toEqual({ code: "VALIDATION_ERROR" });
+    expect(end).toEqual({ code });
   });
 
   it("has a random id of at least 16 bytes", async () => {
@@ -1059,6 +1059,14 @@ describe("attach", () => {
     server.jobs.complete(ID, 7);
     await clock.pass(5_000);
     expect(ends).toEqual([{ value: 7 }, { value: 7 }]);
+  });
+
+  it("rejects with NOT_FOUND when the client's own request with that id gets no answer", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = () => "silent";
+    const ends = [client.request("pay", 1, { id: ID, timeoutMs: 500 }), client.attach(ID)].map(ending);
+    await clock.pass(1_000);
+    expect(ends).toEqual([{ code: "TIMEOUT" }, { code: "NOT_FOUND" }]);
   });
 
   it("does not wait for a request with another id", async () => {

@@ -68,6 +68,16 @@ describe("a message larger than a frame", () => {
     expect(server.actions).toEqual(actions);
   });
 
+  it("is sent up to the protocol's limit", async () => {
+    const { client, server, clock } = await connected();
+    server.jobs.answer = ({ payload }) => ({ data: (payload as string).length });
+    const frame = { id: "i", action: "echo", payload: "" };
+    const length = LIMITS.messageBytes - JSON.stringify(frame).length;
+    const job = client.request("echo", "x".repeat(length), { id: "i" });
+    await clock.pass(10);
+    expect(await job).toBe(length);
+  });
+
   it("is refused over the protocol's limit before anything is sent", async () => {
     const { client, server } = await connected();
     const tooLarge = { code: "TOO_LARGE", message: "The message is over 131072 bytes", retry: false };
