@@ -64,6 +64,23 @@ describe("subscribing", () => {
     expect(asked(all, "subscribe")).toHaveLength(1);
   });
 
+  it("delivers a message that overtakes the recent ones of a second subscription after them", async () => {
+    const all = await connected();
+    listen(all, "room:a");
+    publish(all, "room:a", 1);
+    await all.clock.pass(10);
+    all.server.intercept = ({ action }) => {
+      if (action !== "history") return undefined;
+      const { head: position, messages } = all.server.channel("room:a");
+      const page = { messages: [...messages], position, more: false };
+      publish(all, "room:a", 2);
+      return page;
+    };
+    const { calls } = listen(all, "room:a", { recent: 2 });
+    await all.clock.pass(10);
+    expect(calls).toEqual([1, 2]);
+  });
+
   it("delivers recent messages to a second subscription also after a slow reconnect or a late connect", async () => {
     const all = await connected();
     publish(all, "room:a", 1, 2, 3);
