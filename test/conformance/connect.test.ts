@@ -1,10 +1,11 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { LambdaContext, WebSocketEvent } from "../../src/apigw/index.ts";
 import { ManualClock } from "../../src/gateway/index.ts";
 import {
   connect,
   connectWithId,
   dial,
+  errorFrame,
   gate,
   http,
   ok,
@@ -240,6 +241,20 @@ describe("the response to an upgrade request", () => {
     });
   });
 
+  it.each([
+    [401, "Unauthorized"],
+    [403, "Forbidden"],
+    [500, "Internal server error"],
+    [502, "Internal server error"],
+    [504, "Endpoint request timed out"],
+    [599, "Refused"],
+  ])("has the message of its status when refused with %i: %s", async (statusCode, message) => {
+    const api = await startApi(only$connect({ statusCode }));
+    const { body } = await upgrade(api.gateway);
+    const { connectionId } = (await api.connects.next()).requestContext;
+    expect(body).toBe(errorFrame(message, connectionId, JSON.parse(body).requestId));
+  });
+
   it("has no stack when $connect throws", async () => {
     const api = await startApi({}, () => Promise.reject(new Error("secret")));
     const { body } = await upgrade(api.gateway);
@@ -313,6 +328,13 @@ describe("an upgrade that is refused before $connect", () => {
     const api = await startApi();
     expect((await upgrade(api.gateway, "/dev", headers)).status).toBe(status);
     expect(api.connects.size).toBe(0);
+  });
+
+  it("causes no warning of the process", async () => {
+    const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const api = await startApi();
+    await upgrade(api.gateway, "/prod");
+    expect(warn).not.toHaveBeenCalled();
   });
 
   it("is refused with 403 from an origin that is not allowed", async () => {

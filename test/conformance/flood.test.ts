@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { LambdaHandler } from "../../src/apigw/index.ts";
-import { ManualClock } from "../../src/gateway/index.ts";
+import { type GatewayOptions, ManualClock } from "../../src/gateway/index.ts";
 import { connect, connectWithId, gate, http, ok, startApi } from "./harness.ts";
 import { frame, nextClose, OPCODE, rawConnect } from "./raw-client.ts";
 
@@ -27,6 +27,17 @@ describe("running messages of one connection", () => {
     await api.messages.next();
   });
 
+  it.each<[string, GatewayOptions]>([
+    ["have no route", { routes: { $connect: () => ok } }],
+    ["are over the rate", { clock: new ManualClock(), limits: { connectionMessagesPerSecond: 1 } }],
+  ])("do not include refused ones, which %s", async (_why, { limits, ...options }) => {
+    const api = await startApi({ ...options, limits: { ...limits, messagesInFlight: 1 } });
+    const client = await rawConnect(api.gateway);
+    client.write(hellos(4));
+    const texts = (await client.frames.take(3)).map(({ payload }) => payload.toString());
+    expect(texts).toEqual(Array(3).fill(expect.stringMatching(/Forbidden|Too Many Requests/)));
+  });
+
   it("do not delay other connections", async () => {
     const api = await startApi({ limits: { messagesInFlight: 1 } }, (event) =>
       "body" in event && event.body === "hello" ? new Promise(() => {}) : ok,
@@ -49,6 +60,14 @@ describe("running messages of one connection", () => {
     client.write(Buffer.concat([hellos(5), frame(OPCODE.close)]));
     expect((await api.disconnects.next()).requestContext.disconnectStatusCode).toBe(1005);
     expect(seen).toEqual(["CONNECT", ...Array(5).fill("MESSAGE"), "DISCONNECT"]);
+  });
+
+  it("are handled before $disconnect when the client breaks the protocol after sending them", async () => {
+    const api = await startApi({ limits: { messagesInFlight: 1 } }, async () => ok);
+    const client = await rawConnect(api.gateway);
+    client.write(Buffer.concat([hellos(5), frame(OPCODE.text, "x", { masked: false })]));
+    expect((await api.disconnects.next()).requestContext.disconnectStatusCode).toBe(1002);
+    expect(api.messages.size).toBe(5);
   });
 });
 

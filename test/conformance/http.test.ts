@@ -24,6 +24,11 @@ describe("/healthz", () => {
     expect([status, JSON.parse(body)]).toEqual([200, { status: "ok" }]);
   });
 
+  it("is JSON by its content type", async () => {
+    const { headers } = await http((await startApi()).gateway, "/healthz");
+    expect(headers["content-type"]).toBe("application/json");
+  });
+
   it("is 503 while the gateway stops", async () => {
     const { opened, open } = gate<object>();
     const api = await startApi({}, ({ requestContext }) =>

@@ -1,4 +1,5 @@
 import { describe, expect, it, onTestFinished } from "vitest";
+import { ManualClock } from "../../src/gateway/index.ts";
 import { connect, ok, startApi, upgrade } from "./harness.ts";
 import { Queue } from "./queue.ts";
 
@@ -35,6 +36,17 @@ describe("onEvent", () => {
     expect(statuses).toEqual([401, 403]);
   });
 
+  it("gets the duration of a handler", async () => {
+    const clock = new ManualClock();
+    clock.advance(60_000);
+    const api = await startApi({ clock }, () => {
+      clock.advance(250);
+      return ok;
+    });
+    (await connect(api.gateway)).send("hello");
+    expect((await api.reports.take(2)).map(({ durationMs }) => durationMs)).toEqual([250, 250]);
+  });
+
   it.each([400, 401, 500])("gets the body of a result with status %i", async (statusCode) => {
     const api = await startApi({}, () => ({ statusCode, body: "no such room" }));
     await upgrade(api.gateway, "/dev");
@@ -45,6 +57,15 @@ describe("onEvent", () => {
     const api = await startApi({}, () => ({ statusCode: 400 }));
     await upgrade(api.gateway, "/dev");
     expect(await api.reports.next()).not.toHaveProperty("body");
+  });
+
+  it("gets no error when an authorizer's policy denies the client", async () => {
+    const denial = { principalId: "user", policyDocument: { Version: "2012-10-17", Statement: [] } };
+    const api = await startApi({ authorizer: () => denial });
+    await upgrade(api.gateway);
+    const report = await api.reports.next();
+    expect(report).toMatchObject({ routeKey: "authorizer", status: 403 });
+    expect(report).not.toHaveProperty("error");
   });
 
   it("gets neither a body nor an error when the result is not a refusal", async () => {

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { describe, expect, it, vi } from "vitest";
 import type { LambdaHandler, WebSocketResult } from "../../src/apigw/index.ts";
 import { createGateway, type GatewayOptions, ManualClock } from "../../src/gateway/index.ts";
@@ -15,7 +16,7 @@ import {
   turn,
   upgrade,
 } from "./harness.ts";
-import { rawConnect } from "./raw-client.ts";
+import { RawClient, rawConnect } from "./raw-client.ts";
 
 const on =
   (eventType: string, answer: () => unknown): LambdaHandler =>
@@ -236,6 +237,16 @@ describe("a graceful stop", () => {
     expect((await api.disconnects.next()).requestContext.disconnectStatusCode).toBe(1001);
   });
 
+  it("ends the connection of a client that has sent nothing", async () => {
+    const { gateway } = await startApi();
+    const client = new RawClient(gateway.port);
+    await once(client.socket, "connect");
+    // The gateway has accepted the connection before this later one.
+    await http(gateway, "/healthz");
+    await gateway.close({ spreadMs: 0 });
+    await client.ended;
+  });
+
   it("stops listening, and leaves no timer", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock });
@@ -296,6 +307,15 @@ describe("listening", () => {
     // An address for documentation, which no machine has.
     const elsewhere = gateway({ credentials: KEYS }).listen({ port: 0, host: "192.0.2.1" });
     expect(await rejection(elsewhere)).toMatchObject({ code: "EADDRNOTAVAIL" });
+  });
+
+  it("rejects with NOT_LISTENABLE the second time, and after a close", async () => {
+    const listening = (await startApi()).gateway;
+    const closed = createGateway({ handler: () => ok });
+    await closed.close();
+    for (const gateway of [listening, closed]) {
+      expect(await rejection(gateway.listen({ port: 0 }))).toMatchObject({ code: "NOT_LISTENABLE" });
+    }
   });
 });
 

@@ -36,6 +36,14 @@ describe("FrameMeter", () => {
     expect(new FrameMeter(1_000).exceeds(clientFrame(1_001).subarray(0, 4))).toBe(true);
   });
 
+  it("detects a long frame when the rest of its split header looks like a short frame", () => {
+    const bytes = clientFrame(0x8100);
+    const meter = new FrameMeter(32_768);
+    // The second chunk has 7 bytes: as many as a frame of 1 byte, and 0x81 in the place of its length.
+    const chunks = [bytes.subarray(0, 1), bytes.subarray(1, 8)];
+    expect(chunks.map((chunk) => meter.exceeds(chunk))).toEqual([false, true]);
+  });
+
   it.each<[string, number, Buffer]>([
     ["the only frame of a chunk", 100, clientFrame(101)],
     ["a frame that starts as a short one of 126 bytes would", 200, clientFrame(2_000).subarray(0, 132)],

@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import { Writable } from "node:stream";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { ManualClock } from "../clock.ts";
 import { readOptions } from "../read-options.ts";
 import type { CloseReason } from "./close-codes.ts";
@@ -28,7 +28,7 @@ function connect() {
   const clock = new ManualClock();
   const transport = new SlowTransport();
   const endings: CloseReason[] = [];
-  const socket = Object.assign(new EventEmitter(), { close: () => {}, terminate: () => {} });
+  const socket = Object.assign(new EventEmitter(), { close() {}, terminate() {}, pause() {} });
   const origin = {
     connectionId: "Xux7aeaAFiACHZQ=",
     connectedAt: clock.now(),
@@ -48,6 +48,7 @@ function connect() {
   );
   return {
     clock,
+    socket,
     transport,
     connection,
     endings,
@@ -79,6 +80,16 @@ describe("LiveConnection", () => {
     expect(clock.pending).toBe(1);
     connection.close({ code: 1001, reason: "Going away" } as CloseReason);
     expect(clock.pending).toBe(0);
+  });
+
+  it("reads at most 1 MB of a client that it has closed", () => {
+    const { connection, socket, transport } = connect();
+    const pause = vi.spyOn(socket, "pause");
+    connection.close({ code: 1001, reason: "Going away" } as CloseReason);
+    for (let half = 0; half < 2; half++) transport.emit("data", Buffer.alloc(512 * 1024));
+    expect(pause).not.toHaveBeenCalled();
+    transport.emit("data", Buffer.alloc(1));
+    expect(pause).toHaveBeenCalledOnce();
   });
 
   it("keeps a client that is below its buffer again, even if it has not caught up", async () => {

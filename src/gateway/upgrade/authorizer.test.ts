@@ -64,6 +64,22 @@ describe("evaluatePolicy", () => {
     expect(decide(outcome)).toMatchObject({ allowed: false, status: 500 });
   });
 
+  it.each<[string, unknown]>([
+    ["is not an object", "allow"],
+    ["cannot be serialized as JSON", 1n],
+    ["is larger than 8192 bytes", "x".repeat(8192)],
+    ["has no principalId", answer(statement("Allow"), { principalId: "" }).value],
+    ["has no policyDocument with statements", { principalId: "u1" }],
+    ["has no policyDocument with statements", { principalId: "u1", policyDocument: null }],
+    ["has no policyDocument with statements", answer([null]).value],
+    ["has a context that is not an object", answer(statement("Allow"), { context: ["a"] }).value],
+    ["has a context value that is not a scalar: b", answer([], { context: { a: null, b: {} } }).value],
+  ])("names the fault of a result that %s", (fault, value) => {
+    expect(decide({ kind: "answered", value })).toMatchObject({
+      error: { message: `The authorizer's result ${fault}` },
+    });
+  });
+
   it("returns the context as strings, with the principal and the latency", () => {
     const context = { tenant: "t1", level: 3, admin: true, principalId: "forged" };
     expect(decide(answer(statement("Allow"), { context }))).toEqual({
