@@ -20,6 +20,10 @@ describe("readOptions", () => {
     });
   });
 
+  it("uses the default of a limit that is undefined", () => {
+    expect(readOptions({ handler, limits: { idleMs: undefined as never } }).limits.idleMs).toBe(600_000);
+  });
+
   it.each<[string, GatewayOptions]>([
     ["options without a handler", {}],
     ["a handler and routes", { handler, routes: {} }],
@@ -47,6 +51,7 @@ describe("readOptions", () => {
     ["allowedOrigins", ["https://app.example", [/app/]]],
     ["allowedHosts", ["app.example", [5], ["app.example:3001"], ["app.example/"]]],
     ["stage", [5]],
+    ["basePath", [5, "", "a/b", "a b", "x".repeat(301)]],
     ["stageVariables", ["x", { a: 5 }]],
     ["apiId", [5, ""]],
     ["domainName", [5, "", null]],

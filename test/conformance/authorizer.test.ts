@@ -204,6 +204,15 @@ describe("the authorizer's context", () => {
     expect(events.map((event) => event.requestContext.authorizer)).toEqual([expected, expected, expected]);
   });
 
+  it("has the latency of its own request, and not the time since the gateway's start", async () => {
+    const clock = new ManualClock();
+    const api = await startWith(() => allow, { clock });
+    clock.advance(60_000);
+    await upgrade(api.gateway);
+    const { authorizer } = (await api.connects.next()).requestContext;
+    expect(authorizer?.integrationLatency).toBe(0);
+  });
+
   it("is absent when there is no authorizer", async () => {
     const api = await startApi();
     await upgrade(api.gateway);

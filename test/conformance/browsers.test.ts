@@ -40,6 +40,7 @@ describe("with ownOrigins", () => {
     "null",
     "file://",
     "capacitor://localhost",
+    "xhttp://localhost",
     "",
     "not an origin",
   ])("refuses the origin %j with 403, and reports it", async (origin) => {
@@ -61,6 +62,11 @@ describe("with ownOrigins", () => {
       expect(await upgradeStatus(api, { Host: Host!, Origin: Origin! })).toBe(101);
     const other = { Host: "app.example:3001", Origin: "http://app.example:3002" };
     expect(await upgradeStatus(api, other)).toBe(403);
+  });
+
+  it("refuses an origin with 403 when the Host is malformed", async () => {
+    const api = await startApi({ ownOrigins: true });
+    expect(await upgradeStatus(api, { Host: "a b", Origin: "https://app.example" })).toBe(403);
   });
 
   it.each(["https://app.example", "capacitor://localhost", "null"])(

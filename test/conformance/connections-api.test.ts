@@ -7,7 +7,7 @@ import {
   PayloadTooLargeException,
   PostToConnectionCommand,
 } from "@aws-sdk/client-apigatewaymanagementapi";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { type ConnectionsCall, createGateway, ManualClock } from "../../src/gateway/index.ts";
 import {
   type Api,
@@ -23,6 +23,7 @@ import {
   sdk,
   startApi,
 } from "./harness.ts";
+import { RawClient } from "./raw-client.ts";
 
 /** A well-formed id without a connection. */
 const NOBODY = "Xux7aeaAFiACHZQ=";
@@ -152,6 +153,14 @@ describe("DeleteConnection", () => {
     expect([status, body]).toEqual([204, ""]);
   });
 
+  it("gets no content type and no length with 204, which has no body", async () => {
+    const api = await startApi();
+    const { id } = await connectWithId(api);
+    const { headers } = await signed(api, callsTo(id), { method: "DELETE" });
+    expect(headers).not.toHaveProperty("content-type");
+    expect(headers).not.toHaveProperty("content-length");
+  });
+
   it("fails with GoneException the second time", async () => {
     const api = await startApi();
     const { id } = await connectWithId(api);
@@ -255,6 +264,18 @@ describe("the responses of @connections", () => {
     const body = "x".repeat(131_073);
     const { status, headers } = await signed(api, callsTo(NOBODY), { method: "POST", body });
     expect([status, headers["x-amzn-errortype"]]).toEqual([413, "PayloadTooLargeException"]);
+  });
+
+  it("close the client's connection after too large a body only, because its rest stays unread", async () => {
+    const api = await startApi();
+    const headOf = async (body: Buffer) => {
+      const client = new RawClient(api.gateway.port);
+      const headers = { Host: "127.0.0.1", ...SIGNED, "Content-Length": String(body.length) };
+      client.request(headers, `POST ${callsTo(NOBODY)} HTTP/1.1`, body);
+      return client.head;
+    };
+    expect(await headOf(Buffer.alloc(131_072))).not.toMatch(/^connection: close/im);
+    expect(await headOf(Buffer.alloc(131_073))).toMatch(/^connection: close/im);
   });
 
   it("over the request rate is 429 with the error type in a header", async () => {
@@ -506,6 +527,17 @@ describe("a caller", () => {
     expect(error).toBeInstanceOf(ForbiddenException);
     expect(error.message).toBe(reason);
     expect(asked).toEqual([{ accessKeyId: KEYS.accessKeyId, method, connectionId: id }]);
+  });
+
+  it("gets no response, and the process a warning, when `authorizeCall` throws", async () => {
+    const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const api = await startApi({
+      authorizeCall() {
+        throw new Error("no policies");
+      },
+    });
+    expect(await rejection(signed(api, callsTo(NOBODY)))).toMatchObject({ code: "ECONNRESET" });
+    expect(String(warn.mock.calls[0]?.[0])).toMatch(/^Error: no policies\n/);
   });
 
   it("that is allowed is answered", async () => {

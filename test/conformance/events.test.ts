@@ -284,6 +284,15 @@ describe("all three events", () => {
     }
   });
 
+  it.each([{}, { stageVariables: { table: "connections" } }])(
+    "are not encoded as Base64 with the options %j",
+    async (options) => {
+      for (const event of Object.values(await runConnection(await startApi(options)))) {
+        expect(event.isBase64Encoded).toBe(false);
+      }
+    },
+  );
+
   it("are copies, so a handler's changes are not in later events", async () => {
     const seen: WebSocketEvent[] = [];
     const scribble = (event: WebSocketEvent) => {

@@ -271,6 +271,17 @@ describe("a well-formed result on a message route", () => {
     expect(frames).toEqual([""]);
   });
 
+  it("sends a body of 128 KB when the route has a route response", async () => {
+    const body = "x".repeat(131_072);
+    expect(await framesAfter(() => ({ statusCode: 200, body }), { routeResponses: ["act"] })).toEqual([body]);
+  });
+
+  it("with a body over 128 KB causes an error frame when the route has a route response", async () => {
+    const handler = () => ({ statusCode: 200, body: "x".repeat(131_073) });
+    const [frame = "{}"] = await framesAfter(handler, { routeResponses: ["act"] });
+    expect(JSON.parse(frame)).toMatchObject({ message: "Internal server error" });
+  });
+
   it("may have its status as numeric text", async () => {
     const handler = () => ({ statusCode: "200", body: "welcome" });
     expect(await framesAfter(handler, { routeResponses: ["act"] })).toEqual(["welcome"]);
