@@ -86,6 +86,11 @@ describe("with ownOrigins", () => {
   });
 });
 
+it("refuses pages of this machine with 403 when only `allowedOrigins` is set", async () => {
+  const api = await startApi({ allowedOrigins: ["https://app.example"] });
+  expect(await upgradeStatus(api, { Origin: "http://localhost:5173" })).toBe(403);
+});
+
 describe("the Host of a request to a gateway on loopback", () => {
   const paths = ["/", "/healthz", "/tickets", "/dev/@connections/L0SM9cOFvHcCIhw=", "/dev"];
 

@@ -330,6 +330,12 @@ describe("an upgrade that is refused before $connect", () => {
     expect(api.connects.size).toBe(0);
   });
 
+  it("gets the supported version with the status 426", async () => {
+    const api = await startApi();
+    const { headers } = await upgrade(api.gateway, "/dev", { "Sec-WebSocket-Version": "12" });
+    expect(headers).toMatchObject({ "sec-websocket-version": "13", upgrade: "websocket" });
+  });
+
   it("causes no warning of the process", async () => {
     const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
     const api = await startApi();

@@ -59,6 +59,13 @@ describe("onEvent", () => {
     expect(await api.reports.next()).not.toHaveProperty("body");
   });
 
+  it("gets the error that a handler throws", async () => {
+    const error = new Error("no database");
+    const api = await startApi({}, () => Promise.reject(error));
+    await upgrade(api.gateway);
+    expect(await api.reports.next()).toMatchObject({ routeKey: "$connect", status: 502, error });
+  });
+
   it("gets no error when an authorizer's policy denies the client", async () => {
     const denial = { principalId: "user", policyDocument: { Version: "2012-10-17", Statement: [] } };
     const api = await startApi({ authorizer: () => denial });

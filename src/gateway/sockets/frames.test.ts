@@ -44,6 +44,15 @@ describe("FrameMeter", () => {
     expect(chunks.map((chunk) => meter.exceeds(chunk))).toEqual([false, true]);
   });
 
+  it("accepts a short frame that arrives without its last 12 bytes", () => {
+    const bytes = clientFrame(20);
+    const meter = new FrameMeter(50);
+    expect([bytes.subarray(0, 14), bytes.subarray(14)].map((chunk) => meter.exceeds(chunk))).toEqual([
+      false,
+      false,
+    ]);
+  });
+
   it.each<[string, number, Buffer]>([
     ["the only frame of a chunk", 100, clientFrame(101)],
     ["a frame that starts as a short one of 126 bytes would", 200, clientFrame(2_000).subarray(0, 132)],
