@@ -101,6 +101,7 @@ describe("a client with many refused messages", () => {
     ["over the API's rate", { limits: { refusedMessages: 10, requestsPerSecond: 1, requestBurst: 1 } }],
     ["without a route", { limits: { refusedMessages: 10 }, routes: {} }],
     ["by its route's 4xx", { limits: { refusedMessages: 10 } }, () => ({ statusCode: 429 })],
+    ["by its route's 400", { limits: { refusedMessages: 10 } }, () => ({ statusCode: 400 })],
   ];
 
   it.each(refusing)(

@@ -1,5 +1,5 @@
-import { describe, expect, it, onTestFinished } from "vitest";
-import { ManualClock } from "../../src/gateway/index.ts";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { createGateway, ManualClock } from "../../src/gateway/index.ts";
 import { connect, ok, startApi, upgrade } from "./harness.ts";
 import { Queue } from "./queue.ts";
 
@@ -57,6 +57,15 @@ describe("onEvent", () => {
     const api = await startApi({}, () => ({ statusCode: 400 }));
     await upgrade(api.gateway, "/dev");
     expect(await api.reports.next()).not.toHaveProperty("body");
+  });
+
+  it("is optional: a refused upgrade causes no warning without it", async () => {
+    const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const gateway = createGateway({ handler: () => ok });
+    await gateway.listen({ port: 0 });
+    onTestFinished(() => gateway.close({ spreadMs: 0 }));
+    expect((await upgrade(gateway, "/elsewhere")).status).toBe(403);
+    expect(warn).not.toHaveBeenCalled();
   });
 
   it("gets the error that a handler throws", async () => {
