@@ -51,7 +51,7 @@ describe("running messages of one connection", () => {
 
   it("are handled before $disconnect when the client closes after sending them", async () => {
     const seen: string[] = [];
-    const record: LambdaHandler = ({ requestContext }) => {
+    const record: LambdaHandler = async ({ requestContext }) => {
       seen.push(requestContext.eventType);
       return ok;
     };
