@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 const source = { conditions: ["@lift-ws/source"] };
 
@@ -14,12 +15,24 @@ const slow = [
 // These run on Amazon's DynamoDB Local, so with Java.
 const dynamodb = ["src/store/dynamodb/**/*.test.ts", "test/dynamodb/**/*.test.ts"];
 
+/** Files that take long although they are short. Without a cache, Vitest starts short files last, and waits for them alone. */
+const long = ["workshop", "verify", "prometheus"].map((name) => `/test/process/${name}.test.ts`);
+
+class LongFilesFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLong = ({ moduleId }: TestSpecification) => long.some((file) => moduleId.endsWith(file));
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
+
 export default defineConfig({
   resolve: source,
   ssr: { resolve: source },
   test: {
     // More than cores, because tests of processes, browsers and databases often wait for them.
     maxWorkers: Math.ceil(1.5 * availableParallelism()),
+    sequence: { sequencer: LongFilesFirst },
     globalSetup: ["test/secrets/folder.ts", "test/support/compile-cache.ts"],
     setupFiles: ["test/secrets/record.ts", "test/support/deterministic.ts"],
     // A limit tells a hang from a slow machine, so it is far from what a test takes.
