@@ -87,7 +87,7 @@ export function parseStatusCode(statusCode: unknown): number | undefined {
   return status >= FIRST_STATUS && status <= LAST_STATUS ? status : undefined;
 }
 
-/** Whether a result is valid, and serializing would not change it. Most results are of this kind: checked once, for speed. */
+/** Whether a result is valid and JSON would not change it, as most are. A short check, because every message has a result. */
 function isPlainResult(result: unknown): result is WebSocketResult {
   if (typeof result !== "object" || result === null) return false;
   const prototype: unknown = Object.getPrototypeOf(result);
