@@ -1,9 +1,21 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { ModelServer } from "../../test/client/model-server.ts";
 import { connected, FEATURES, setup } from "../../test/client/setup.ts";
+import type { TestClock } from "../../test/client/test-clock.ts";
 import { tokenLifetime } from "./connection/credentials.ts";
 import { blobs, type Client, type ClientOptions, createClient, outbox, presence } from "./index.ts";
 import { MESSAGE, MessageHandlers } from "./requests/message-handlers.ts";
+
+/** Creates a client of another user. */
+function clientOf(user: string, server: ModelServer, clock: TestClock) {
+  return createClient({
+    url: `ws://model/?user=${user}`,
+    WebSocket: server.WebSocket,
+    clock,
+    use: FEATURES,
+  });
+}
 
 describe("requests", () => {
   it("returns a page of history", async () => {
@@ -26,12 +38,7 @@ describe("requests", () => {
   it("returns the users after a user id", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
     client.subscribe("room:a");
-    createClient({
-      url: "ws://model/?user=bea",
-      WebSocket: server.WebSocket,
-      clock,
-      use: FEATURES,
-    }).connect();
+    clientOf("bea", server, clock).connect();
     await clock.pass(10);
     const present = client.presence("room:a", { after: "ada" });
     await clock.pass(10);
@@ -97,12 +104,7 @@ describe("presence", () => {
     await clock.pass(10);
     await members.ready;
     members.onChange(({ users }) => counts.push(users.size));
-    const bea = createClient({
-      url: "ws://model/?user=bea",
-      WebSocket: server.WebSocket,
-      clock,
-      use: FEATURES,
-    });
+    const bea = clientOf("bea", server, clock);
     bea.subscribe("room:a", { state: { typing: false } });
     bea.connect();
     await clock.pass(10);
@@ -121,8 +123,7 @@ describe("presence", () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
     const names = ["bea", "cy", "dan", "eve"];
     const clients = names.map((name) => {
-      const url = `ws://model/?user=${name}`;
-      const other = createClient({ url, WebSocket: server.WebSocket, clock, use: FEATURES });
+      const other = clientOf(name, server, clock);
       other.subscribe("room:a");
       other.connect();
       return other;
@@ -143,12 +144,7 @@ describe("presence", () => {
 
   it("is correct again after a lost connection", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
-    const bea = createClient({
-      url: "ws://model/?user=bea",
-      WebSocket: server.WebSocket,
-      clock,
-      use: FEATURES,
-    });
+    const bea = clientOf("bea", server, clock);
     bea.connect();
     bea.subscribe("room:a");
     await clock.pass(10);
@@ -166,12 +162,7 @@ describe("presence", () => {
     const members = client.members("room:a");
     await clock.pass(10);
     server.faults.drop = 1;
-    const bea = createClient({
-      url: "ws://model/?user=bea",
-      WebSocket: server.WebSocket,
-      clock,
-      use: FEATURES,
-    });
+    const bea = clientOf("bea", server, clock);
     bea.connect();
     bea.subscribe("room:a");
     await clock.pass(10);
@@ -224,12 +215,7 @@ describe("presence", () => {
 
   it("ignores a leave that is older than the list", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
-    const bea = createClient({
-      url: "ws://model/?user=bea",
-      WebSocket: server.WebSocket,
-      clock,
-      use: FEATURES,
-    });
+    const bea = clientOf("bea", server, clock);
     bea.connect();
     const members = client.members("room:a");
     await clock.pass(10);
