@@ -211,7 +211,7 @@ describe("a handler", () => {
     const thenable = (resolve: (result: WebSocketResult) => void) =>
       void setImmediate(resolve, { statusCode: 201 });
     for (let n = 0; n < count; n++) app.use((_ctx, next) => next());
-    // biome-ignore lint/suspicious/noThenProperty: it is what is tested
+    // biome-ignore lint/suspicious/noThenProperty: the handler must return an object with `then`
     app.webSocket("a", () => ({ then: thenable }) as never);
     expect(await send("a")).toEqual({ statusCode: 201 });
   });

@@ -17,7 +17,7 @@ interface Alarm {
   readonly periodMs: number;
   readonly statistic: Statistic;
   readonly isBreached: (value: number) => boolean;
-  /** Of the values of the current period. Each value changes it, so they need not be kept. */
+  /** The summary of the current period. Each value updates it, so that the values need not be kept. */
   summary: Summary;
   periodStart: number;
   hasFired: boolean;
